@@ -1,0 +1,51 @@
+"""The contract of a world."""
+
+import dataclasses
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+import jax
+
+from jaxrl_rewards.core.records import TimeStep
+from jaxrl_rewards.core.spaces import Space
+
+StateT = TypeVar("StateT")
+ParamsT = TypeVar("ParamsT")
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvSpec:
+    """Static facts of a world; hashable, part of the compile key."""
+
+    name: str
+    observation_space: Space
+    action_space: Space
+    max_steps: int
+    """Default time limit; the episode is truncated when it has taken this many steps."""
+    term_names: tuple[str, ...]
+    """Names of the default reward's terms, in the order of `TimeStep.terms`."""
+
+
+@runtime_checkable
+class Env(Protocol, Generic[StateT, ParamsT]):
+    """A world as pure functions: single, unbatched, no auto-reset inside.
+
+    `params` is a pytree of tunable numbers and holds the reward under the field `reward`, so
+    rewards are swept, differentiated and vmapped like any other number. Acting in an episode that
+    has ended is defined but meaningless; wrap with `jaxrl_rewards.rollout` for auto-reset.
+    """
+
+    spec: EnvSpec
+
+    def default_params(self) -> ParamsT:
+        """The published numbers of the task, with its default reward."""
+        ...
+
+    def reset(self, key: jax.Array, params: ParamsT) -> tuple[StateT, TimeStep]:
+        """Start an episode."""
+        ...
+
+    def step(
+        self, key: jax.Array, state: StateT, action: Any, params: ParamsT
+    ) -> tuple[StateT, TimeStep]:
+        """Take one step."""
+        ...

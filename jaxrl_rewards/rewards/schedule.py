@@ -1,0 +1,98 @@
+"""Weights that change with the learner's update count: `Linear(start=0.0, ...) * Term()`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxrl_rewards.core import record
+from jaxrl_rewards.rewards.base import Reward, WeightedSum
+
+
+class Schedule:
+    """A weight as a function of the update count. Its numbers are leaves."""
+
+    is_schedule = True
+
+    def at(self, step: Array | int) -> Array:
+        """The weight at `step` (updates done so far), float32."""
+        raise NotImplementedError
+
+    def scaled(self, factor: Any) -> Schedule:
+        """The same schedule with every value multiplied by `factor`."""
+        raise NotImplementedError
+
+    def __mul__(self, other: Any) -> Any:
+        if isinstance(other, Reward):
+            return other * self
+        return self.scaled(other)
+
+    __rmul__ = __mul__
+
+
+def _fraction(step: Array | int, begin: Array, end: Array) -> Array:
+    span = jnp.maximum(jnp.asarray(end, jnp.float32) - begin, 1e-9)
+    return jnp.clip((jnp.asarray(step, jnp.float32) - begin) / span, 0.0, 1.0)
+
+
+@record
+class Linear(Schedule):
+    """From `start` at step `begin` to `stop` at step `end`, straight, constant outside."""
+
+    start: Float[Array, ""]
+    stop: Float[Array, ""]
+    begin: Float[Array, ""] = 0.0
+    end: Float[Array, ""] = 1.0
+
+    def at(self, step: Array | int) -> Array:
+        """The weight at `step`."""
+        fraction = _fraction(step, self.begin, self.end)
+        return jnp.asarray(self.start + fraction * (self.stop - self.start), jnp.float32)
+
+    def scaled(self, factor: Any) -> Linear:
+        """Both ends multiplied by `factor`."""
+        return self.replace(start=self.start * factor, stop=self.stop * factor)
+
+
+@record
+class Cosine(Schedule):
+    """From `start` at step `begin` to `stop` at step `end` along half a cosine."""
+
+    start: Float[Array, ""]
+    stop: Float[Array, ""]
+    begin: Float[Array, ""] = 0.0
+    end: Float[Array, ""] = 1.0
+
+    def at(self, step: Array | int) -> Array:
+        """The weight at `step`."""
+        fraction = 0.5 - 0.5 * jnp.cos(jnp.pi * _fraction(step, self.begin, self.end))
+        return jnp.asarray(self.start + fraction * (self.stop - self.start), jnp.float32)
+
+    def scaled(self, factor: Any) -> Cosine:
+        """Both ends multiplied by `factor`."""
+        return self.replace(start=self.start * factor, stop=self.stop * factor)
+
+
+@record
+class Piecewise(Schedule):
+    """`values[i]` from step `boundaries[i-1]` on; `values` is one longer than `boundaries`."""
+
+    boundaries: Float[Array, "K"]
+    values: Float[Array, "K1"]
+
+    def at(self, step: Array | int) -> Array:
+        """The weight at `step`."""
+        boundaries = jnp.asarray(self.boundaries, jnp.float32)
+        index = jnp.sum(jnp.asarray(step, jnp.float32) >= boundaries)
+        return jnp.asarray(self.values, jnp.float32)[index]
+
+    def scaled(self, factor: Any) -> Piecewise:
+        """All values multiplied by `factor`."""
+        return self.replace(values=jnp.asarray(self.values, jnp.float32) * factor)
+
+
+def scheduled(reward: Reward, schedule: Schedule) -> WeightedSum:
+    """`schedule * reward`."""
+    return reward * schedule
