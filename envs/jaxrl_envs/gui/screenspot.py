@@ -65,10 +65,12 @@ __all__ = ["ScreenSpotRecord", "ScreenSpotSet", "load_screenspot"]
 DATA_TYPES = ("text", "icon", "unknown")
 CACHE_BYTES = 256 * 1024 * 1024
 
-_BOX_KEYS = ("bbox", "bbox_format", "abs_box", "rela_box", "img_size", "width", "height")
-_FIELD_KEYS = ("img_filename", "image_path", "instruction", "data_type", "ui_type")
-_TEXT_KEYS = ("data_source", "application", "platform", "group")
-CONSUMED_KEYS = frozenset(_BOX_KEYS + _FIELD_KEYS + _TEXT_KEYS)
+_COMMON_KEYS = ("instruction", "platform", "group", "img_size")
+_SCREENSPOT_KEYS = ("img_filename", "bbox", "bbox_format")
+_TRAINING_KEYS = ("image_path", "abs_box", "rela_box", "width", "height")
+_TYPE_KEYS = ("data_type", "ui_type")
+_SOURCE_KEYS = ("data_source", "application")
+RESERVED_KEYS = frozenset(_COMMON_KEYS + _SCREENSPOT_KEYS + _TYPE_KEYS + _SOURCE_KEYS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -303,21 +305,21 @@ class _Loader:
         if "bbox_format" in value and not training:
             _field(value, "bbox_format", lambda stated: check_bbox_format(stated, auto=False))
         type_key = "ui_type" if "ui_type" in value and "data_type" not in value else "data_type"
-        required = not training
         source_key = "data_source" if "data_source" in value else "application"
+        layout_keys = _TRAINING_KEYS if training else _SCREENSPOT_KEYS
+        used = {type_key, source_key, *_COMMON_KEYS, *layout_keys}
         fields = {
             "image_path": path,
             "image_name": name,
             "image_size": size,
             "instruction": _field(value, "instruction", _instruction),
-            "data_type": _field(value, type_key, _data_type, required=required),
+            "data_type": _field(value, type_key, _data_type, required=not training),
             "data_source": _field(value, source_key, _text, required=False),
             "platform": _field(value, "platform", _text, required=False) or file.platform,
             "group": _field(value, "group", _text, required=False),
-            "extra": {key: item for key, item in value.items() if key not in CONSUMED_KEYS},
+            "extra": {key: item for key, item in value.items() if key not in used},
         }
-        if type_key not in value:
-            fields["data_type"] = "unknown"
+        fields["data_type"] = fields["data_type"] or "unknown"
         return _Draft(row.label, value, fields, numbers)
 
     def _image_size(self, path: Path) -> tuple[int, int]:

@@ -84,7 +84,12 @@ def box_to_pixels(numbers: Sequence[float], bbox_format: str, size: tuple[int, i
 
 
 def box_from_pixels(box: Box, bbox_format: str, size: tuple[int, int]) -> list[float]:
-    """Return the four numbers of `box` in a pixel format, such that reading gives `box` exactly."""
+    """Return the four numbers of `box` in `bbox_format`.
+
+    Reading them gives `box` again, bit for bit: always for "xyxy"; for "xywh" wherever the box was
+    itself read as x, y, w, h, or lies on a binary grid (browsers use 1/64 px). Any other number may
+    differ in its last bit, since no float64 extent then leads to it.
+    """
     x1, y1, x2, y2 = box
     if bbox_format == "xyxy":
         return [x1, y1, x2, y2]
@@ -98,12 +103,10 @@ def box_from_pixels(box: Box, bbox_format: str, size: tuple[int, int]) -> list[f
 
 
 def _exact_extent(start: float, end: float) -> float:
-    """Return a float e for which start + e == end; it exists wherever 0 <= start < end."""
+    """Return the float e for which start + e comes nearest to end; equal wherever one exists."""
     extent = end - start
-    for candidate in (extent, math.nextafter(extent, math.inf), math.nextafter(extent, 0.0)):
-        if start + candidate == end:
-            return candidate
-    return extent
+    near = (extent, math.nextafter(extent, 0.0), math.nextafter(extent, math.inf))
+    return min(near, key=lambda candidate: abs(start + candidate - end))
 
 
 def place_box(

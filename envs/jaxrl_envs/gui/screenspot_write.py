@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from jaxrl_envs.gui.screenspot import (
-    CONSUMED_KEYS,
     DATA_TYPES,
+    RESERVED_KEYS,
     ScreenSpotRecord,
     ScreenSpotSet,
     load_screenspot,
@@ -40,8 +40,10 @@ def write_screenspot(
 ) -> Path:
     """Write records and their images as a folder in a ScreenSpot layout.
 
-    Reading it back gives the same boxes, texts, types and extra fields bit for bit (records are
-    grouped by file: platform for v1 and v2, application for Pro; their order within is kept).
+    Reading it back gives the same boxes, texts, types and extra fields bit for bit (for v1 and v2,
+    a box that neither was read as x, y, w, h nor lies on a binary grid may differ in the last bit;
+    see `box_from_pixels`). Records are grouped by file, which is platform for v1 and v2 and
+    application for Pro; their order within a file is kept.
     Everything is written to a temporary folder beside `folder`, read back and checked, and then
     renamed, so `folder` is never half-written.
 
@@ -180,7 +182,7 @@ def _check_record(record: ScreenSpotRecord) -> None:
             f"field 'image_name': {show(record.image_name)} is not a relative .png or .jpg name; "
             "rename it"
         )
-    taken = [key for key in record.extra if not isinstance(key, str) or key in CONSUMED_KEYS]
+    taken = [key for key in record.extra if not isinstance(key, str) or key in RESERVED_KEYS]
     if taken:
         raise InputError(
             f"field 'extra': key {show(taken[0])} is not free text or has a meaning of "
@@ -229,7 +231,7 @@ def _image_bytes(source: ImageSource) -> bytes:
 
 def _verify(fresh: Path, target: Path, count: int) -> None:
     try:
-        found = len(load_screenspot(fresh, max_overhang=0.0))
+        found = len(load_screenspot(fresh, max_overhang=1e-6))
     except InputError as error:
         raise InputError(str(error).replace(str(fresh), str(target))) from None
     if found != count:

@@ -1,0 +1,1 @@
+"""GUI grounding: screens, instructions, and where to point."""
