@@ -239,7 +239,11 @@ class Chromium:
                 self._ended_within(10.0)
             self._kill_group()
             self._pid = 0
-        shutil.rmtree(self._folder, ignore_errors=True)
+        for _ in range(40):  # a killed process may still be writing its last file
+            shutil.rmtree(self._folder, ignore_errors=True)
+            if not self._folder.exists():
+                break
+            time.sleep(0.05)
 
     def _kill_group(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

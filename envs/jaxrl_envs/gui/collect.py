@@ -24,7 +24,6 @@ from jaxrl_envs.gui.screenspot import ScreenSpotRecord, ScreenSpotSet, load_scre
 from jaxrl_envs.gui.screenspot_boxes import show
 from jaxrl_envs.gui.screenspot_images import check_image_bytes, show_path
 from jaxrl_envs.gui.screenspot_write import check_target, write_screenspot
-
 from jaxrl_rewards.core.errors import InputError
 
 __all__ = ["Page", "collect", "find_chromium", "find_pages", "main"]

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+
 from jaxrl_envs.gui.screenspot_boxes import (
     MAX_OVERHANG,
     Box,
@@ -57,7 +58,6 @@ from jaxrl_envs.gui.training_rows import (
     training_box,
     training_size,
 )
-
 from jaxrl_rewards.core.errors import InputError
 
 __all__ = ["ScreenSpotRecord", "ScreenSpotSet", "load_screenspot"]

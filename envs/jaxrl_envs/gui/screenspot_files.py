@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 
 from jaxrl_envs.gui.screenspot_boxes import show
 from jaxrl_envs.gui.screenspot_images import read_file_bytes, show_path
-
 from jaxrl_rewards.core.errors import InputError
 
 PLATFORMS = ("mobile", "desktop", "web")
@@ -50,7 +49,9 @@ def find_annotation_files(folder: Path) -> list[AnnotationFile]:
     try:
         return _find_annotation_files(folder)
     except OSError as error:
-        raise InputError(f"{show_path(folder)} cannot be listed ({error}); check it") from None
+        raise InputError(
+            f"{show_path(folder)} cannot be listed ({error.strerror}); check it"
+        ) from None
 
 
 def _find_annotation_files(folder: Path) -> list[AnnotationFile]:

@@ -23,9 +23,11 @@ _JPEG_SIGNATURE = b"\xff\xd8\xff"
 
 
 def show_path(path: object) -> str:
-    """Return a path as printable text on one line."""
+    """Return a path as printable text on one line; a very long one loses its middle."""
     text = str(path)
-    return text if text.isprintable() else text.encode("unicode_escape", "replace").decode("ascii")
+    if not text.isprintable():
+        text = text.encode("unicode_escape", "replace").decode("ascii")
+    return text if len(text) <= 400 else f"{text[:200]}...{text[-150:]}"
 
 
 def read_file_bytes(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
@@ -45,7 +47,8 @@ def read_file_bytes(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{show_path(path)} cannot be read ({error}); check it") from None
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise InputError(f"{show_path(path)} cannot be read ({reason}); check it") from None
 
 
 def _check_png(data: bytes) -> None:

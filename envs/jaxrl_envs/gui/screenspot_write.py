@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+
 from jaxrl_envs.gui.screenspot import (
     DATA_TYPES,
     RESERVED_KEYS,
@@ -21,7 +22,6 @@ from jaxrl_envs.gui.screenspot import (
 from jaxrl_envs.gui.screenspot_boxes import box_from_pixels, show
 from jaxrl_envs.gui.screenspot_files import IMAGE_SUFFIXES, PLATFORMS
 from jaxrl_envs.gui.screenspot_images import encode_png, read_file_bytes, show_path
-
 from jaxrl_rewards.core.errors import InputError
 
 VERSIONS = ("v1", "v2", "pro")

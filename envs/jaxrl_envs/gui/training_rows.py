@@ -20,7 +20,6 @@ from pathlib import Path
 from jaxrl_envs.gui.screenspot_boxes import Box, parse_box_numbers, parse_size, place_box, show
 from jaxrl_envs.gui.screenspot_files import AnnotationFile, annotation_file, read_text
 from jaxrl_envs.gui.screenspot_images import show_path
-
 from jaxrl_rewards.core.errors import InputError
 
 ROW_KEYS = ("image_path", "rela_box", "abs_box")
