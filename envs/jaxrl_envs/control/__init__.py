@@ -1,0 +1,35 @@
+"""Classic control and grid worlds."""
+
+from jaxrl_envs.control.acrobot import Acrobot, AcrobotParams, AcrobotState
+from jaxrl_envs.control.cartpole import CartPole, CartPoleParams, CartPoleState
+from jaxrl_envs.control.gridworld import GridWorld, GridWorldParams, GridWorldState
+from jaxrl_envs.control.layouts import LAYOUTS, Layout, parse_layout
+from jaxrl_envs.control.mountain_car import (
+    MountainCar,
+    MountainCarContinuous,
+    MountainCarParams,
+    MountainCarState,
+)
+from jaxrl_envs.control.pendulum import Pendulum, PendulumParams, PendulumState
+
+__all__ = [
+    "LAYOUTS",
+    "Acrobot",
+    "AcrobotParams",
+    "AcrobotState",
+    "CartPole",
+    "CartPoleParams",
+    "CartPoleState",
+    "GridWorld",
+    "GridWorldParams",
+    "GridWorldState",
+    "Layout",
+    "MountainCar",
+    "MountainCarContinuous",
+    "MountainCarParams",
+    "MountainCarState",
+    "Pendulum",
+    "PendulumParams",
+    "PendulumState",
+    "parse_layout",
+]

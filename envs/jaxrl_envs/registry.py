@@ -1,0 +1,111 @@
+"""Worlds by name; a world's module is imported when the world is made."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from jaxrl_rewards.core import Env, InputError
+
+Factory = str | Callable[..., Env]
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """How to make a world: a factory or its import path "module:attribute", and its defaults."""
+
+    factory: Factory
+    summary: str = ""
+    defaults: tuple[tuple[str, Any], ...] = ()
+
+
+def _grid(layout: str, summary: str) -> Entry:
+    return Entry("jaxrl_envs.control:GridWorld", summary, (("layout", layout),))
+
+
+_ENTRIES: dict[str, Entry] = {
+    "CartPole-v1": Entry("jaxrl_envs.control:CartPole", "balance a pole on a cart"),
+    "Pendulum-v1": Entry("jaxrl_envs.control:Pendulum", "swing a pendulum up with a weak motor"),
+    "MountainCar-v0": Entry("jaxrl_envs.control:MountainCar", "rock a car out of a valley"),
+    "MountainCarContinuous-v0": Entry(
+        "jaxrl_envs.control:MountainCarContinuous", "the same with a continuous push"
+    ),
+    "Acrobot-v1": Entry("jaxrl_envs.control:Acrobot", "swing a two-link pendulum up"),
+    "gridworld": _grid("four-rooms", "a map of four rooms, or any map given as `layout`"),
+    "gridworld-cliff": _grid("cliff", "walk along a cliff"),
+    "gridworld-line-key": _grid("line-key", "fetch a key, walk back, pass a door"),
+    "gridworld-door-key": _grid("door-key", "two rooms, a key and a door"),
+    "gridworld-ice": _grid("ice", "slippery cells and pits"),
+}
+
+
+def names() -> tuple[str, ...]:
+    """All registered names, in order of registration."""
+    return tuple(_ENTRIES)
+
+
+def make(name: str, **kwargs: Any) -> Env:
+    """Make a world; `kwargs` go to its constructor.
+
+    InputError for an unknown name (with close matches) and for options the world does not have.
+    """
+    entry = _entry(name)
+    factory = entry.factory
+    if isinstance(factory, str):
+        module, _, attribute = factory.partition(":")
+        factory = getattr(importlib.import_module(module), attribute)
+    try:
+        return factory(**{**dict(entry.defaults), **kwargs})
+    except TypeError as error:
+        if "argument" in str(error) and kwargs:
+            raise InputError(
+                f"world {name!r} cannot be made with {sorted(kwargs)}: {error}"
+            ) from error
+        raise
+
+
+def register(
+    name: str, factory: Factory, *, summary: str = "", replace: bool = False, **defaults: Any
+) -> None:
+    """Add a world under `name`.
+
+    `factory` returns an `Env` when called, or is its import path "module:attribute". `defaults`
+    are keyword arguments that `make` passes unless given others. InputError when the name is
+    taken (unless `replace`) or the path has no colon.
+    """
+    if name in _ENTRIES and not replace:
+        raise InputError(f"world {name!r} is already registered; pass replace=True to replace it")
+    if isinstance(factory, str) and ":" not in factory:
+        raise InputError(f"factory {factory!r} of world {name!r} must read 'module:attribute'")
+    _ENTRIES[name] = Entry(factory, summary, tuple(defaults.items()))
+
+
+def describe(name: str | None = None) -> dict[str, Any]:
+    """Without a name: every name with its one-line summary. With one: what its spec says too."""
+    if name is None:
+        return {key: entry.summary for key, entry in _ENTRIES.items()}
+    entry = _entry(name)
+    spec = make(name).spec
+    return {
+        "name": name,
+        "summary": entry.summary,
+        "observation": repr(spec.observation_space),
+        "action": repr(spec.action_space),
+        "max_steps": spec.max_steps,
+        "reward_terms": list(spec.term_names),
+    }
+
+
+def _entry(name: str) -> Entry:
+    if name in _ENTRIES:
+        return _ENTRIES[name]
+    by_lower = {known.lower(): known for known in _ENTRIES}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
+    if close:
+        hint = f"did you mean {' or '.join(repr(by_lower[match]) for match in close)}?"
+    else:
+        hint = f"known worlds: {', '.join(_ENTRIES)}"
+    raise InputError(f"world {name!r} is unknown; {hint}")

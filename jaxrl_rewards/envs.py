@@ -1,0 +1,9 @@
+"""Worlds by name: the door from the library to `jaxrl_envs`.
+
+from jaxrl_rewards import envs
+env = envs.make("CartPole-v1")
+"""
+
+from jaxrl_envs import describe, make, names, register
+
+__all__ = ["describe", "make", "names", "register"]
