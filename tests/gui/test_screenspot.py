@@ -1,13 +1,13 @@
-import dataclasses
 import json
+import os
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from jaxrl_envs.gui.screenspot import RESERVED_KEYS, ScreenSpotRecord, load_screenspot
+from jaxrl_envs.gui.screenspot import load_screenspot
 from jaxrl_envs.gui.screenspot_boxes import (
     BBOX_FORMATS,
     box_from_pixels,
@@ -16,7 +16,6 @@ from jaxrl_envs.gui.screenspot_boxes import (
     place_box,
 )
 from jaxrl_envs.gui.screenspot_images import decode_image_bytes, encode_png
-from jaxrl_envs.gui.screenspot_write import write_screenspot
 from jaxrl_envs.gui.training_rows import sample_rows
 from PIL import Image
 
@@ -301,7 +300,7 @@ def test_overhang_rule():
         ({"data_type": "Text"}, ("'data_type'", "'Text'", "icon")),
         ({"data_source": 1}, ("'data_source'", "not text")),
         ({"img_filename": "../a.png"}, ("'img_filename'", "leaves the folder")),
-        ({"img_filename": "/etc/hostname"}, ("'img_filename'", "absolute")),
+        ({"img_filename": "/elsewhere/a.png"}, ("'img_filename'", "absolute")),
         ({"img_filename": "b.png"}, ("'img_filename'", "'b.png' does not exist", "image_dir")),
         ({"img_filename": "x" * 5000 + ".png"}, ("'img_filename'", "does not exist")),
         ({"img_filename": "a\0.png"}, ("'img_filename'", "NUL")),
@@ -374,6 +373,9 @@ def test_bad_paths(tmp_path):
     fault(tmp_path / "a.txt", "not an annotation file")
     write_folder(tmp_path, [v1_row()])
     fault(tmp_path, "image_dir", "not a folder", image_dir=tmp_path / "none")
+    if hasattr(os, "mkfifo"):  # reading it would wait for ever
+        os.mkfifo(tmp_path / "pipe.json")
+        fault(tmp_path / "pipe.json", "not a regular file")
     (tmp_path / "screenspot_mobile.json").mkdir()
     fault(tmp_path, "not a regular file")
 
@@ -449,140 +451,6 @@ def test_huge_image_is_refused(tmp_path):
     fault(tmp_path, "pixels", "shrink it")
 
 
-# Writer
-
-NAMES = st.sampled_from(["a.png", "b.PNG", "deep/c.png", "deep/d e.png"])
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
-EXTRA = st.dictionaries(
-    st.text(max_size=8).filter(lambda key: key not in RESERVED_KEYS),
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | TEXT
-    | st.lists(st.integers(), max_size=3),
-    max_size=3,
-)
-
-
-def extents(end):
-    ends = st.lists(st.integers(0, end), min_size=2, max_size=2, unique=True)
-    return ends.map(sorted)
-
-
-@st.composite
-def record_lists(draw):
-    records = []
-    for _ in range(draw(st.integers(1, 6))):
-        grid = draw(st.sampled_from([1, 64, 2**20]))
-        x1, x2 = draw(extents(WIDTH * grid))
-        y1, y2 = draw(extents(HEIGHT * grid))
-        box = (x1 / grid, y1 / grid, x2 / grid, y2 / grid)
-        records.append(
-            ScreenSpotRecord(
-                image_path=Path("unused.png"),
-                image_name=draw(NAMES),
-                instruction=draw(TEXT.filter(str.strip)),
-                box=box,
-                image_size=(WIDTH, HEIGHT),
-                data_type=draw(st.sampled_from(["text", "icon", "unknown"])),
-                data_source=draw(st.sampled_from(["ios", "app/2", ""])),
-                platform=draw(st.sampled_from(["mobile", "desktop", "web", "macos"])),
-                group=draw(TEXT),
-                extra=draw(EXTRA),
-            )
-        )
-    return records
-
-
-def plain(records):
-    return [dataclasses.replace(record, image_path=Path()) for record in records]
-
-
-@settings(max_examples=40)
-@given(record_lists(), st.sampled_from(["v1", "v2", "pro"]))
-def test_round_trip_is_exact(tmp_path_factory, records, version):
-    folder = tmp_path_factory.mktemp("round")
-    images = {record.image_name: pixels(seed=len(record.image_name)) for record in records}
-    write_screenspot(folder / "set", records, images, version=version)
-    shots = load_screenspot(folder / "set")
-    key = (
-        (lambda r: r.data_source)
-        if version == "pro"
-        else (lambda r: ["mobile", "desktop", "web", "macos"].index(r.platform) // 1)
-    )
-    ours = sorted(plain(records), key=key)
-    theirs = sorted(plain(shots.records), key=key)
-    assert ours == theirs
-    for record in shots.records:
-        np.testing.assert_array_equal(shots.image(record), images[record.image_name])
-    assert [path.name for path in folder.iterdir()] == ["set"]
-
-
-def record(**changes):
-    fields = {"image_path": Path("x.png"), "image_name": "a.png", "instruction": "Go"}
-    fields |= {"box": (1.0, 1.0, 5.0, 5.0), "image_size": (WIDTH, HEIGHT)}
-    return ScreenSpotRecord(**(fields | changes))
-
-
-@pytest.mark.parametrize(
-    "change, words",
-    [
-        ({"box": (1.0, 1.0, 1.0, 5.0)}, "'box'"),
-        ({"box": (1.0, 1.0, 50.0, 5.0)}, "'box'"),
-        ({"box": (1.0, float("nan"), 5.0, 5.0)}, "'box'"),
-        ({"data_type": "picture"}, "'data_type'"),
-        ({"image_name": "../a.png"}, "'image_name'"),
-        ({"image_name": "a.gif"}, "'image_name'"),
-        ({"extra": {"bbox": 1}}, "'extra'"),
-        ({"extra": {"x": float("nan")}}, "'extra'"),
-        ({"extra": {"x": object()}}, "'extra'"),
-        ({"instruction": " "}, "'instruction'"),
-        ({"image_size": (41, HEIGHT)}, "'img_size'|outside|image"),
-    ],
-)
-@pytest.mark.parametrize("version", ["v1", "pro"])
-def test_writer_refuses_and_leaves_nothing(tmp_path, change, words, version):
-    if version == "v1" and "image_size" in change:
-        pytest.skip("v1 does not state the size")
-    with pytest.raises(InputError, match=words):
-        write_screenspot(tmp_path / "s", [record(**change)], {"a.png": pixels()}, version=version)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_writer_and_existing_folders(tmp_path):
-    images = {"a.png": pixels()}
-    target = tmp_path / "out" / "set"
-    write_screenspot(target, [record()], images)
-    before = (target / "screenspot_web.json").read_bytes()
-    with pytest.raises(InputError, match="exists already"):
-        write_screenspot(target, [record()], images)
-    with pytest.raises(InputError, match="image 'a.png'|x.png"):
-        write_screenspot(target, [record()], overwrite=True)
-    assert (target / "screenspot_web.json").read_bytes() == before
-    write_screenspot(target, [record(instruction="New")], images, version="v2", overwrite=True)
-    assert load_screenspot(target).records[0].instruction == "New"
-    assert not (target / "screenspot_web.json").exists()
-    (target / "diary.txt").write_text("mine")
-    with pytest.raises(InputError, match="not a ScreenSpot folder"):
-        write_screenspot(target, [record()], images, overwrite=True)
-    assert (target / "diary.txt").read_text() == "mine"
-    assert [path.name for path in target.parent.iterdir()] == ["set"]
-    for bad in ({"version": "v3"}, {"records": []}):
-        options = {"folder": tmp_path / "n", "records": [record()], "images": images} | bad
-        with pytest.raises(InputError):
-            write_screenspot(**options)
-    assert not (tmp_path / "n").exists()
-
-
-def test_one_name_for_two_images_is_refused(tmp_path):
-    for place in ("a", "b"):
-        write_folder(tmp_path / place, [v1_row()])
-    records = [*load_screenspot(tmp_path / "a").records, *load_screenspot(tmp_path / "b").records]
-    with pytest.raises(InputError, match="names two images"):
-        write_screenspot(tmp_path / "c", records)
-
-
 def test_real_screens(shared_data, tmp_path):
     folder = shared_data / "gui" / "web_screens"
     if not folder.is_dir():
@@ -596,7 +464,3 @@ def test_real_screens(shared_data, tmp_path):
     for row, read in zip(raw, shots.records, strict=True):
         x, y, w, h = row["bbox"]
         assert read.box == (x, y, x + w, y + h)
-    for version in ("v1", "v2", "pro"):
-        write_screenspot(tmp_path / version, shots, version=version)
-        again = load_screenspot(tmp_path / version)
-        assert plain(again.records) == plain(shots.records)

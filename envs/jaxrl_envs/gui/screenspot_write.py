@@ -1,6 +1,5 @@
 """Writer of ScreenSpot, ScreenSpot-v2 and ScreenSpot-Pro folders that `load_screenspot` reads."""
 
-import contextlib
 import json
 import math
 import os
@@ -81,7 +80,7 @@ def write_screenspot(
         fresh = staging / "new"
         _fill(fresh, files, sources, version)
         _verify(fresh, target, len(items))
-        _swap(fresh, target, staging / "old")
+        _swap(fresh, target, staging.with_name(f"{staging.name}-old"))
     except OSError as error:
         raise InputError(f"{show_path(target)} cannot be written ({error}); mend that") from None
     finally:
@@ -96,6 +95,12 @@ def check_target(target: Path, overwrite: bool) -> None:
     except ValueError:
         raise InputError(f"{show_path(target)} is not a usable path; choose another") from None
     if not exists:
+        parent = next(place for place in target.absolute().parents if os.path.lexists(place))
+        if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+            raise InputError(
+                f"{show_path(target)} cannot be created, since {show_path(parent)} is not a folder "
+                "that you may write to; choose another"
+            )
         return
     if not overwrite:
         raise InputError(
@@ -242,17 +247,17 @@ def _verify(fresh: Path, target: Path, count: int) -> None:
 
 
 def _swap(fresh: Path, target: Path, aside: Path) -> None:
-    """Put `fresh` at `target`; an existing folder is put back if that fails."""
+    """Put `fresh` at `target`; an existing folder waits at `aside` and comes back if that fails."""
     mask = os.umask(0)
     os.umask(mask)
     os.chmod(fresh, 0o777 & ~mask)
-    if not target.exists():
+    if not os.path.lexists(target):
         os.rename(fresh, target)
         return
     os.rename(target, aside)
     try:
         os.rename(fresh, target)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.rename(aside, target)
+    except BaseException:
+        os.rename(aside, target)
         raise
+    shutil.rmtree(aside, ignore_errors=True)
