@@ -1,0 +1,160 @@
+"""From a network's output vector to actions: one head per kind of action space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxrl_rewards.core import Box, Discrete, MultiDiscrete, Space
+from jaxrl_rewards.losses import distributions
+
+
+class ActionHead(NamedTuple):
+    """Pure functions over `output [..., size]`; leading axes are free."""
+
+    size: int
+    sample: Callable[[jax.Array, Float[Array, "... P"]], tuple[Any, Array]]
+    """`(key, output) -> (action, log_prob [...])`."""
+    log_prob: Callable[[Float[Array, "... P"], Any], Array]
+    entropy: Callable[[Float[Array, "... P"]], Array]
+    mode: Callable[[Float[Array, "... P"]], Any]
+    token_log_prob: Callable[[Float[Array, "... P"], Any], Array]
+    """Log-probability per action component, `[..., K]` (K = 1 for a scalar action)."""
+    to_env: Callable[[Any], Any]
+    """What the world receives for a stored action (clipping to a Box)."""
+
+
+def action_head(space: Space, *, squash: bool = False, min_log_std: float = -5.0) -> ActionHead:
+    """The head for `space`: categorical, independent categoricals, or a Gaussian over a Box.
+
+    A Gaussian's log standard deviation is part of the output (state dependent, bounded below by
+    `min_log_std`). `squash=True` uses a tanh-normal scaled to the Box's finite bounds; else
+    actions are clipped to the Box on their way to the world only.
+    """
+    if isinstance(space, Discrete):
+        return _categorical_head(space.n)
+    if isinstance(space, MultiDiscrete):
+        return _multi_categorical_head(space.nvec)
+    if isinstance(space, Box) and len(space.shape) <= 1:
+        return _gaussian_head(space, squash, min_log_std)
+    raise ValueError(f"no action head for the space {space}; use Discrete, MultiDiscrete or Box")
+
+
+def _same(action: Any) -> Any:
+    return action
+
+
+def _categorical_head(n: int) -> ActionHead:
+    def sample(key, output):
+        distribution = distributions.Categorical(logits=output)
+        action = distribution.sample(key)
+        return action, distribution.log_prob(action)
+
+    def log_prob(output, action):
+        return distributions.Categorical(logits=output).log_prob(action)
+
+    return ActionHead(
+        size=n,
+        sample=sample,
+        log_prob=log_prob,
+        entropy=lambda output: distributions.Categorical(logits=output).entropy(),
+        mode=lambda output: distributions.Categorical(logits=output).mode(),
+        token_log_prob=lambda output, action: log_prob(output, action)[..., None],
+        to_env=_same,
+    )
+
+
+def _multi_categorical_head(nvec: tuple[int, ...]) -> ActionHead:
+    """Independent categoricals; equal sizes are handled as one array, others by padding."""
+    widest = max(nvec)
+    gather, valid = _pad_index(nvec, widest)
+
+    def logits(output):
+        padded = output[..., gather]
+        return jnp.where(valid, padded, -1e9) if not valid.all() else padded
+
+    def distribution(output):
+        return distributions.Categorical(logits=logits(output))
+
+    def sample(key, output):
+        joint = distribution(output)
+        action = joint.sample(key)
+        return action, jnp.sum(joint.log_prob(action), axis=-1)
+
+    return ActionHead(
+        size=sum(nvec),
+        sample=sample,
+        log_prob=lambda output, action: distribution(output).log_prob(action).sum(-1),
+        entropy=lambda output: distribution(output).entropy().sum(-1),
+        mode=lambda output: distribution(output).mode(),
+        token_log_prob=lambda output, action: distribution(output).log_prob(action),
+        to_env=_same,
+    )
+
+
+def _pad_index(nvec: tuple[int, ...], widest: int) -> tuple[np.ndarray, np.ndarray]:
+    starts = np.concatenate([[0], np.cumsum(nvec)[:-1]])
+    column = np.arange(widest)[None, :]
+    valid = column < np.asarray(nvec)[:, None]
+    return np.where(valid, starts[:, None] + column, 0), valid
+
+
+def _gaussian_head(space: Box, squash: bool, min_log_std: float) -> ActionHead:
+    size = int(np.prod(space.shape, dtype=int))
+    low, high = (bound.astype(np.float32) for bound in space.bounds())
+    finite = bool(np.isfinite(low).all() and np.isfinite(high).all())
+    if squash and not finite:
+        raise ValueError(f"squash=True needs finite action bounds, got {space}")
+    centre = (low + high) / 2 if finite else np.zeros_like(low)
+    half = (high - low) / 2 if finite else np.ones_like(low)
+
+    def split(output):
+        mean, raw = output[..., :size], output[..., size:]
+        mean, raw = (
+            mean.reshape(*output.shape[:-1], *space.shape),
+            raw.reshape(*output.shape[:-1], *space.shape),
+        )
+        return mean, jnp.clip(raw, min_log_std, 2.0)
+
+    def distribution(output):
+        mean, log_std = split(output)
+        kind = distributions.TanhNormal if squash else distributions.DiagonalGaussian
+        return kind(mean=mean, log_std=log_std)
+
+    def reduce(values):
+        return values.sum(-1) if space.shape else values
+
+    def per_component(output, action):
+        mean, log_std = split(output)
+        if squash:
+            values = distributions.tanh_normal_log_prob(mean, log_std, action)
+        else:
+            values = distributions.normal_log_prob(mean, log_std, action)
+        return values
+
+    def token_log_prob(output, action):
+        values = per_component(output, action)
+        return values if space.shape else values[..., None]
+
+    def to_env(action):
+        return centre + half * action if squash else jnp.clip(action, low, high)
+
+    def sample(key, output):
+        joint = distribution(output)
+        action = joint.sample(key)
+        return action, reduce(per_component(output, action))
+
+    return ActionHead(
+        size=2 * size,
+        sample=sample,
+        log_prob=lambda output, action: reduce(per_component(output, action)),
+        entropy=lambda output: distribution(output).entropy(),
+        mode=lambda output: distribution(output).mode(),
+        token_log_prob=token_log_prob,
+        to_env=to_env,
+    )

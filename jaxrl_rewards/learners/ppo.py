@@ -1,0 +1,304 @@
+"""Proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347) as an (init, update) pair.
+
+The whole update (rollout, credit, epochs of minibatches) is one pure function of the learner state
+and the hyper-parameters. Hyper-parameters hold the world's params and with them the reward, so a
+`vmap` over hyper-parameters trains many candidate rewards in one compile.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxrl_rewards.core import Env, Transition, record
+from jaxrl_rewards.learners.action_head import ActionHead, action_head
+from jaxrl_rewards.learners.api import Learner, LearnerState, Metrics
+from jaxrl_rewards.learners.collect import Collector, Worlds
+from jaxrl_rewards.learners.minibatch import by_shard, shuffled_minibatches
+from jaxrl_rewards.learners.optimise import adam, guarded_step, hparam_at
+from jaxrl_rewards.losses.policy import policy_loss
+from jaxrl_rewards.losses.value import value_loss
+from jaxrl_rewards.networks.actor_critic import ActorCritic, mlp_actor_critic
+from jaxrl_rewards.rewards.base import resolve_schedules
+
+
+@dataclasses.dataclass(frozen=True)
+class PPOConfig:
+    """Static sizes and switches of PPO; part of the compile key."""
+
+    num_envs: int = 64
+    """Worlds stepped in parallel."""
+    unroll_length: int = 128
+    """Steps per world between updates."""
+    num_epochs: int = 4
+    """Passes over the collected steps."""
+    num_minibatches: int = 4
+    """Minibatches per pass; must divide num_envs * unroll_length."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Hidden widths of the default actor and critic."""
+    activation: str = "tanh"
+    """Activation of the default networks: tanh, relu, silu, gelu or elu."""
+    share_trunk: bool = False
+    """One trunk for actor and critic instead of two."""
+    squash: bool = False
+    """Tanh-normal actions for bounded Box spaces instead of clipped Gaussian ones."""
+    auto_reset: str = "fresh"
+    """How episodes restart: fresh, pool or cached."""
+    normalise_observations: bool = False
+    """Running standardisation of observations."""
+    normalise_rewards: bool = False
+    """Divide rewards by the running deviation of the discounted return."""
+    normalise_terms: bool = False
+    """Standardise each reward term before weighting."""
+    normalise_advantages: bool = True
+    """Standardise advantages within each minibatch."""
+    clip_values: bool = True
+    """Clip the value loss around the old value with the policy's clip range."""
+    shuffle_shards: int = 1
+    """Shuffle within this many groups of worlds (the devices of the data axis), not across."""
+
+    def __post_init__(self):
+        for name in ("num_envs", "unroll_length", "num_epochs", "num_minibatches"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.num_envs % self.shuffle_shards:
+            raise ValueError(
+                f"shuffle_shards={self.shuffle_shards} must divide num_envs={self.num_envs}"
+            )
+        if (self.num_envs // self.shuffle_shards * self.unroll_length) % self.num_minibatches:
+            raise ValueError(
+                f"num_minibatches={self.num_minibatches} must divide the "
+                f"{self.num_envs // self.shuffle_shards * self.unroll_length} steps of a shard"
+            )
+
+
+@record
+class PPOHParams:
+    """Sweepable numbers; every leaf may be an array with a `vmap` axis, or a schedule."""
+
+    env_params: Any
+    """Params of the world, with the reward."""
+    learning_rate: Any = 2.5e-4
+    discount: Any = 0.99
+    trace_decay: Any = 0.95
+    """λ of generalised advantage estimation."""
+    clip: Any = 0.2
+    entropy_coefficient: Any = 0.01
+    value_coefficient: Any = 0.5
+    max_grad_norm: Any = 0.5
+
+
+def make_ppo(
+    env: Env,
+    config: PPOConfig | None = None,
+    *,
+    network: ActorCritic | None = None,
+    hparams: PPOHParams | None = None,
+) -> Learner:
+    """PPO on `env`. `network` defaults to an MLP actor-critic over the flattened observation.
+
+    A given network's output size must be `action_head(env.spec.action_space, ...).size`.
+    """
+    config = config or PPOConfig()
+    head = action_head(env.spec.action_space, squash=config.squash)
+    network = network or mlp_actor_critic(
+        env.spec.observation_space,
+        head.size,
+        hidden=tuple(config.hidden),
+        activate=config.activation,
+        share_trunk=config.share_trunk,
+    )
+    if network.recurrent and config.num_envs % config.num_minibatches:
+        raise ValueError(
+            f"a recurrent network needs num_minibatches={config.num_minibatches} to divide "
+            f"num_envs={config.num_envs}: minibatches are whole worlds"
+        )
+    hparams = hparams or PPOHParams(env_params=env.default_params())
+    collector = Collector(env, network, head, config)
+    optimiser = adam()
+
+    def init(key: jax.Array, hparams: PPOHParams) -> LearnerState:
+        key_params, key_worlds, key_run = jax.random.split(key, 3)
+        params = network.init(key_params)
+        worlds = collector.init(key_worlds, hparams.env_params)
+        return LearnerState(
+            params=params,
+            opt_state=optimiser.init(params),
+            env_state=worlds,
+            normaliser=collector.init_normaliser(worlds),
+            buffer=(),
+            statistics=collector.init_statistics(),
+            skipped=jnp.zeros((), jnp.int32),
+            key=key_run,
+            step=jnp.zeros((), jnp.int32),
+        )
+
+    def update(state: LearnerState, hparams: PPOHParams) -> tuple[LearnerState, Metrics]:
+        key_rollout, key_shuffle = jax.random.split(jax.random.fold_in(state.key, state.step))
+        step = state.step
+        env_params = resolve_schedules(hparams.env_params, step)
+        discount = hparam_at(hparams.discount, step)
+        collected = collector.collect(
+            key_rollout, state.params, state.env_state, state.normaliser, env_params, discount
+        )
+        batch = collector.credit(
+            collected, discount, hparam_at(hparams.trace_decay, step), config.shuffle_shards
+        )
+        numbers = {
+            name: hparam_at(getattr(hparams, name), step)
+            for name in ("clip", "entropy_coefficient", "value_coefficient")
+        }
+
+        def loss_fn(params, minibatch):
+            return ppo_loss(params, minibatch, network, head, config, numbers)
+
+        def minibatch_step(carry, minibatch):
+            params, opt_state, refused = carry
+            grads, metrics = jax.grad(loss_fn, has_aux=True)(params, minibatch)
+            params, opt_state, bad, norm = guarded_step(
+                optimiser,
+                params,
+                opt_state,
+                grads,
+                hparam_at(hparams.learning_rate, step),
+                hparam_at(hparams.max_grad_norm, step),
+            )
+            return (params, opt_state, refused + bad), {**metrics, "grad_norm": norm}
+
+        carry = (state.params, state.opt_state, jnp.zeros((), jnp.int32))
+        if network.recurrent:
+            run_epoch = _recurrent_epochs(batch, collected, config, minibatch_step)
+        else:
+            run_epoch = _shuffled_epochs(batch, config, minibatch_step)
+        keys = jax.random.split(key_shuffle, config.num_epochs)
+        (params, opt_state, refused), metrics = jax.lax.scan(run_epoch, carry, keys)
+
+        statistics = collector.update_statistics(state.statistics, collected)
+        metrics = {name: jnp.mean(value) for name, value in metrics.items()}
+        metrics |= collector.metrics(collected, statistics)
+        metrics["skipped"] = refused.astype(jnp.float32)
+        return state.replace(
+            params=params,
+            opt_state=opt_state,
+            env_state=collected.worlds,
+            normaliser=collected.normaliser,
+            statistics=statistics,
+            skipped=state.skipped + refused,
+            step=state.step + 1,
+        ), metrics
+
+    def act(state: LearnerState, obs: Any, carry: Any, key: Any, deterministic: bool = True):
+        obs = collector.normalise(state.normaliser, obs)
+        output, carry = network.actor(state.params, obs, carry)
+        action = head.mode(output) if deterministic else head.sample(key, output)[0]
+        return head.to_env(action), carry
+
+    return Learner(init, update, act, config.num_envs * config.unroll_length, hparams)
+
+
+def ppo_loss(
+    params: Any,
+    minibatch: dict[str, Any],
+    network: ActorCritic,
+    head: ActionHead,
+    config: PPOConfig,
+    numbers: dict[str, Float[Array, ""]],
+) -> tuple[Float[Array, ""], Metrics]:
+    """Clipped surrogate + value loss - entropy bonus over one minibatch (eq. 9 of the paper).
+
+    `minibatch` holds obs, action, log_prob, value, advantage, return; leaves `[N, ...]`, or
+    `[T, N, ...]` with carry and done for a recurrent network. `numbers` are `clip`,
+    `entropy_coefficient` and `value_coefficient`.
+    """
+    if network.recurrent:
+        output, value = unroll_network(params, network, minibatch)
+    else:
+        output, value, _ = network.apply(params, minibatch["obs"], ())
+    log_prob = head.log_prob(output, minibatch["action"]).reshape(-1)
+    value = value.reshape(-1)
+    advantage = minibatch["advantage"].reshape(-1)
+    if config.normalise_advantages:
+        centred = advantage - jnp.mean(advantage)
+        advantage = centred * jax.lax.rsqrt(jnp.mean(jnp.square(centred)) + 1e-8)
+    surrogate, policy_metrics = policy_loss(
+        log_prob,
+        minibatch["log_prob"].reshape(-1),
+        advantage,
+        None,
+        kind="ppo",
+        clip_low=numbers["clip"],
+        clip_high=numbers["clip"],
+    )
+    critic, _ = value_loss(
+        value,
+        minibatch["return"].reshape(-1),
+        None,
+        old_values=minibatch["value"].reshape(-1) if config.clip_values else None,
+        clip=numbers["clip"] if config.clip_values else None,
+    )
+    entropy = jnp.mean(head.entropy(output))
+    loss = surrogate + numbers["value_coefficient"] * critic
+    loss = loss - numbers["entropy_coefficient"] * entropy
+    metrics = {
+        "policy_loss": surrogate,
+        "value_loss": critic,
+        "entropy": entropy,
+        "clip_fraction": policy_metrics["clip_fraction"],
+        "approx_kl": policy_metrics["approx_kl"],
+    }
+    return loss, metrics
+
+
+def unroll_network(
+    params: Any, network: ActorCritic, sequence: dict[str, Any]
+) -> tuple[Array, Array]:
+    """Run a recurrent network over `obs [T, N, ...]` from `carry [N, ...]`, cut after `done`."""
+
+    def step(carry, inputs):
+        obs, done = inputs
+        output, value, carry = network.apply(params, obs, carry)
+        fresh = network.initial_carry()
+        carry = jax.tree.map(
+            lambda leaf, start: jnp.where(done.reshape(-1, *[1] * (leaf.ndim - 1)), start, leaf),
+            carry,
+            fresh,
+        )
+        return carry, (output, value)
+
+    _, outputs = jax.lax.scan(step, sequence["carry"], (sequence["obs"], sequence["done"]))
+    return outputs
+
+
+def _shuffled_epochs(batch: dict[str, Array], config: PPOConfig, minibatch_step: Any) -> Any:
+    sharded = by_shard(batch, config.shuffle_shards)
+
+    def run_epoch(carry, key):
+        minibatches = shuffled_minibatches(key, sharded, config.num_minibatches)
+        return jax.lax.scan(minibatch_step, carry, minibatches)
+
+    return run_epoch
+
+
+def _recurrent_epochs(batch: Any, collected: Any, config: PPOConfig, minibatch_step: Any) -> Any:
+    """Minibatches of whole worlds, so that the carry can be recomputed along time."""
+    shards = config.num_envs // config.num_minibatches
+    sequences = {**batch, "done": collected.done}
+
+    def run_epoch(carry, key):
+        order = jax.random.permutation(key, config.num_envs).reshape(-1, shards)
+
+        def one(inner, index):
+            minibatch = jax.tree.map(lambda leaf: leaf[:, index], sequences)
+            minibatch["carry"] = jax.tree.map(lambda leaf: leaf[index], collected.first_carry)
+            return minibatch_step(inner, minibatch)
+
+        return jax.lax.scan(one, carry, order)
+
+    return run_epoch
+
+
+__all__ = ["PPOConfig", "PPOHParams", "Transition", "Worlds", "make_ppo", "ppo_loss"]

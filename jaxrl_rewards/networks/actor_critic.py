@@ -1,0 +1,235 @@
+"""Actor-critic networks: what PPO and GRPO need of a policy.
+
+Separate actor and critic MLPs stay separate products: stacking them into one batched product is
+the same function, but XLA's CPU back end runs its gradient at half the speed (measured).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxrl_rewards.core import Box, DictSpace, Space
+from jaxrl_rewards.core.spaces import flat_size
+from jaxrl_rewards.networks.cnn import cnn, cnn_init, cnn_output_size
+from jaxrl_rewards.networks.mlp import activation, dense, dense_init, mlp, mlp_init
+
+Carry = Any
+
+
+class ActorCritic(NamedTuple):
+    """A policy and value network as pure functions. Leading batch axes are free.
+
+    `apply(params, obs, carry) -> (policy_output [..., P], value [...], carry)`;
+    `actor` and `critic` give one half where only one is needed.
+    """
+
+    init: Callable[[jax.Array], Any]
+    apply: Callable[[Any, Any, Carry], tuple[Array, Array, Carry]]
+    actor: Callable[[Any, Any, Carry], tuple[Array, Carry]]
+    critic: Callable[[Any, Any, Carry], Array]
+    initial_carry: Callable[[], Carry]
+    """The carry at the start of an episode, unbatched; () for networks without memory."""
+    recurrent: bool = False
+
+
+def _no_carry() -> tuple:
+    return ()
+
+
+def _select(obs: Any, key: str | None) -> Any:
+    return obs if key is None else obs[key]
+
+
+def flatten_observation(obs: Any, space: Space) -> Float[Array, "... D"]:
+    """Concatenate an element of `space` (any leading axes) into one float32 vector."""
+    if isinstance(space, DictSpace):
+        parts = [flatten_observation(obs[name], sub) for name, sub in space.spaces]
+        return jnp.concatenate(parts, axis=-1)
+    lead = obs.ndim - len(space.shape)
+    flat = obs.reshape(*obs.shape[:lead], -1) if space.shape else obs[..., None]
+    return flat.astype(jnp.float32)
+
+
+def mlp_actor_critic(
+    observation_space: Space,
+    policy_size: int,
+    *,
+    hidden: tuple[int, ...] = (64, 64),
+    activate: str = "tanh",
+    share_trunk: bool = False,
+    actor_key: str | None = None,
+    critic_key: str | None = None,
+    critic_hidden: tuple[int, ...] | None = None,
+) -> ActorCritic:
+    """MLP actor and critic over flattened observations.
+
+    `actor_key` / `critic_key` choose parts of a dict observation (asymmetric actor-critic).
+    `share_trunk` uses one trunk with two linear heads.
+    """
+    if not hidden or min(hidden) < 1:
+        raise ValueError(f"hidden needs at least one positive width, got {hidden}")
+    critic_hidden = critic_hidden or hidden
+    actor_space = observation_space if actor_key is None else observation_space[actor_key]
+    critic_space = observation_space if critic_key is None else observation_space[critic_key]
+    same_input = actor_key == critic_key
+    if share_trunk and not (same_input and critic_hidden == hidden):
+        raise ValueError("share_trunk needs one observation and one width for actor and critic")
+
+    def actor_input(obs):
+        return flatten_observation(_select(obs, actor_key), actor_space)
+
+    def critic_input(obs):
+        return flatten_observation(_select(obs, critic_key), critic_space)
+
+    if share_trunk:
+        return _shared(flat_size(actor_space), policy_size, hidden, activate, actor_input)
+
+    def init(key):
+        key_actor, key_critic = jax.random.split(key)
+        actor_sizes = (flat_size(actor_space), *hidden, policy_size)
+        critic_sizes = (flat_size(critic_space), *critic_hidden, 1)
+        return {
+            "actor": mlp_init(key_actor, actor_sizes, output_scale=0.01),
+            "critic": mlp_init(key_critic, critic_sizes),
+        }
+
+    def actor(params, obs, carry=()):
+        return mlp(params["actor"], actor_input(obs), activate=activate), carry
+
+    def critic(params, obs, carry=()):
+        return mlp(params["critic"], critic_input(obs), activate=activate)[..., 0]
+
+    def apply(params, obs, carry=()):
+        return actor(params, obs)[0], critic(params, obs), carry
+
+    return ActorCritic(init, apply, actor, critic, _no_carry)
+
+
+def _shared(inputs, policy_size, hidden, activate, prepare) -> ActorCritic:
+    def init(key):
+        key_trunk, key_policy, key_value = jax.random.split(key, 3)
+        return {
+            "trunk": mlp_init(key_trunk, (inputs, *hidden), output_scale=2.0**0.5),
+            "policy": dense_init(key_policy, hidden[-1], policy_size, 0.01),
+            "value": dense_init(key_value, hidden[-1], 1, 1.0),
+        }
+
+    def trunk(params, obs):
+        return mlp(params["trunk"], prepare(obs), activate=activate, activate_last=True)
+
+    def apply(params, obs, carry=()):
+        features = trunk(params, obs)
+        return dense(params["policy"], features), dense(params["value"], features)[..., 0], carry
+
+    def actor(params, obs, carry=()):
+        return dense(params["policy"], trunk(params, obs)), carry
+
+    def critic(params, obs, carry=()):
+        return dense(params["value"], trunk(params, obs))[..., 0]
+
+    return ActorCritic(init, apply, actor, critic, _no_carry)
+
+
+def cnn_actor_critic(
+    observation_space: Space,
+    policy_size: int,
+    *,
+    image_key: str | None = None,
+    features: tuple[int, ...] = (16, 32, 32),
+    hidden: tuple[int, ...] = (128,),
+    activate: str = "relu",
+) -> ActorCritic:
+    """A shared convolutional trunk over an image; other parts of a dict observation are appended.
+
+    `image_key` names the image in a dict observation; None where the observation is the image.
+    """
+    image_space = observation_space if image_key is None else observation_space[image_key]
+    if not isinstance(image_space, Box) or len(image_space.shape) != 3:
+        raise ValueError(f"the image must be a Box of shape [H, W, C], got {image_space}")
+    height, width, channels = image_space.shape
+    others = (
+        []
+        if image_key is None
+        else [(name, sub) for name, sub in observation_space.spaces if name != image_key]
+    )
+    inputs = cnn_output_size(height, width, features) + sum(flat_size(sub) for _, sub in others)
+
+    def init(key):
+        key_cnn, key_trunk, key_policy, key_value = jax.random.split(key, 4)
+        return {
+            "cnn": cnn_init(key_cnn, channels, features),
+            "trunk": mlp_init(key_trunk, (inputs, *hidden), output_scale=2.0**0.5),
+            "policy": dense_init(key_policy, hidden[-1], policy_size, 0.01),
+            "value": dense_init(key_value, hidden[-1], 1, 1.0),
+        }
+
+    def trunk(params, obs):
+        parts = [cnn(params["cnn"], _select(obs, image_key), activate=activate)]
+        parts += [flatten_observation(obs[name], sub) for name, sub in others]
+        joint = jnp.concatenate(parts, axis=-1)
+        return mlp(params["trunk"], joint, activate=activate, activate_last=True)
+
+    def apply(params, obs, carry=()):
+        x = trunk(params, obs)
+        return dense(params["policy"], x), dense(params["value"], x)[..., 0], carry
+
+    def actor(params, obs, carry=()):
+        return dense(params["policy"], trunk(params, obs)), carry
+
+    def critic(params, obs, carry=()):
+        return dense(params["value"], trunk(params, obs))[..., 0]
+
+    return ActorCritic(init, apply, actor, critic, _no_carry)
+
+
+def gru_actor_critic(
+    observation_space: Space,
+    policy_size: int,
+    *,
+    width: int = 64,
+    activate: str = "tanh",
+) -> ActorCritic:
+    """A gated recurrent unit (Cho et al. 2014) between an input layer and the two heads."""
+    inputs = flat_size(observation_space)
+
+    def init(key):
+        key_in, key_gates, key_new, key_policy, key_value = jax.random.split(key, 5)
+        return {
+            "input": dense_init(key_in, inputs, width, 2.0**0.5),
+            "gates": dense_init(key_gates, 2 * width, 2 * width, 1.0),
+            "candidate": dense_init(key_new, 2 * width, width, 1.0),
+            "policy": dense_init(key_policy, width, policy_size, 0.01),
+            "value": dense_init(key_value, width, 1, 1.0),
+        }
+
+    def unit(params, obs, carry):
+        x = activation(activate)(
+            dense(params["input"], flatten_observation(obs, observation_space))
+        )
+        gates = jax.nn.sigmoid(dense(params["gates"], jnp.concatenate([x, carry], axis=-1)))
+        update, reset = jnp.split(gates, 2, axis=-1)
+        joint = jnp.concatenate([x, reset * carry], axis=-1)
+        candidate = jnp.tanh(dense(params["candidate"], joint))
+        return (1.0 - update) * carry + update * candidate
+
+    def apply(params, obs, carry):
+        carry = unit(params, obs, carry)
+        value = dense(params["value"], carry)[..., 0]
+        return dense(params["policy"], carry), value, carry
+
+    def actor(params, obs, carry):
+        carry = unit(params, obs, carry)
+        return dense(params["policy"], carry), carry
+
+    def critic(params, obs, carry):
+        return dense(params["value"], unit(params, obs, carry))[..., 0]
+
+    def initial_carry():
+        return jnp.zeros((width,), jnp.float32)
+
+    return ActorCritic(init, apply, actor, critic, initial_carry, True)

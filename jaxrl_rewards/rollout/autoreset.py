@@ -1,0 +1,90 @@
+"""Auto-reset as a wrapper that keeps the contract of a world."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl_rewards.core import Env, EnvSpec, TimeStep, record
+
+MODES = ("fresh", "pool", "cached")
+
+
+@record
+class AutoResetParams:
+    """The inner world's params and, in mode "pool", the initial states that resets draw from."""
+
+    env: Any
+    pool: Any
+
+
+@record
+class AutoResetState:
+    """The inner state and, in mode "cached", the episode's first state and observation."""
+
+    inner: Any
+    first: Any
+
+
+def select(condition: jax.Array, if_true: Any, if_false: Any) -> Any:
+    """`where` over two pytrees with a scalar condition; typed keys included."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), if_true, if_false)
+
+
+class AutoReset:
+    """Starts a new episode in the step that ends one; `final_obs` keeps the true successor.
+
+    Modes: "fresh" resets with a new key each time; "pool" draws from `pool_size` initial states
+    that `prepare` samples (call it once per update: cheap for worlds whose reset is dear);
+    "cached" repeats each world's first state for ever (what brax does; for parity only).
+
+    `params` of `reset` and `step` are what `prepare(key, params)` returns.
+    """
+
+    def __init__(self, env: Env, mode: str = "fresh", pool_size: int = 64):
+        if mode not in MODES:
+            raise ValueError(f"auto-reset mode {mode!r} is unknown; choose one of {MODES}")
+        if pool_size < 1:
+            raise ValueError(f"pool_size must be at least 1, got {pool_size}")
+        self.env, self.mode, self.pool_size = env, mode, pool_size
+        self.spec: EnvSpec = env.spec
+
+    def default_params(self) -> AutoResetParams:
+        """Default params of the inner world, with a pool from a fixed key."""
+        return self.prepare(jax.random.key(0), self.env.default_params())
+
+    def prepare(self, key: jax.Array, params: Any) -> AutoResetParams:
+        """Wrap the inner world's params; samples the pool where the mode has one."""
+        if self.mode != "pool":
+            return AutoResetParams(env=params, pool=())
+        keys = jax.random.split(key, self.pool_size)
+        return AutoResetParams(
+            env=params, pool=jax.vmap(self.env.reset, in_axes=(0, None))(keys, params)
+        )
+
+    def reset(self, key: jax.Array, params: AutoResetParams) -> tuple[AutoResetState, TimeStep]:
+        """Start the first episode."""
+        state, timestep = self.env.reset(key, params.env)
+        first = (state, timestep) if self.mode == "cached" else ()
+        return AutoResetState(inner=state, first=first), timestep
+
+    def step(
+        self, key: jax.Array, state: AutoResetState, action: Any, params: AutoResetParams
+    ) -> tuple[AutoResetState, TimeStep]:
+        """Step, and where the episode ended continue from a new initial state."""
+        key_step, key_reset = jax.random.split(key)
+        inner, timestep = self.env.step(key_step, state.inner, action, params.env)
+        if self.mode == "fresh":
+            new_inner, new_timestep = self.env.reset(key_reset, params.env)
+        elif self.mode == "cached":
+            new_inner, new_timestep = state.first
+        else:
+            index = jax.random.randint(key_reset, (), 0, self.pool_size)
+            new_inner, new_timestep = jax.tree.map(lambda leaf: leaf[index], params.pool)
+        done = timestep.done
+        timestep = timestep.replace(
+            obs=select(done, new_timestep.obs, timestep.obs), final_obs=timestep.obs
+        )
+        return state.replace(inner=select(done, new_inner, inner)), timestep

@@ -1,0 +1,92 @@
+"""Running normalisation of observations and rewards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from jaxrl_rewards.core import record
+
+
+@record
+class RunningMoments:
+    """Count, mean and sum of squared deviations, leaf by leaf of a pytree of float arrays."""
+
+    count: Float[Array, ""]
+    mean: Any
+    squares: Any
+
+
+def init_moments(example: Any) -> RunningMoments:
+    """Empty moments for elements shaped like `example`."""
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(jnp.shape(leaf), jnp.float32), example)
+    return RunningMoments(count=jnp.zeros((), jnp.float32), mean=zeros, squares=zeros)
+
+
+def update_moments(moments: RunningMoments, batch: Any) -> RunningMoments:
+    """Merge a batch with any leading axes (parallel variance, Chan et al. 1979).
+
+    Non-finite entries count as the current mean, so one broken world cannot spoil the rest.
+    """
+    lead = jax.tree.leaves(batch)[0].ndim - jax.tree.leaves(moments.mean)[0].ndim
+    axes = tuple(range(lead))
+    size = jnp.asarray(jnp.prod(jnp.asarray(jax.tree.leaves(batch)[0].shape[:lead])), jnp.float32)
+    total = moments.count + size
+
+    def merge(mean, squares, values):
+        values = values.astype(jnp.float32)
+        values = jnp.where(jnp.isfinite(values), values, mean)
+        batch_mean = jnp.mean(values, axis=axes)
+        batch_squares = jnp.sum(jnp.square(values - batch_mean), axis=axes)
+        delta = batch_mean - mean
+        correction = jnp.square(delta) * moments.count * size / total
+        return mean + delta * size / total, squares + batch_squares + correction
+
+    merged = jax.tree.map(merge, moments.mean, moments.squares, batch)
+    is_pair = lambda node: isinstance(node, tuple) and len(node) == 2  # noqa: E731
+    mean = jax.tree.map(lambda pair: pair[0], merged, is_leaf=is_pair)
+    squares = jax.tree.map(lambda pair: pair[1], merged, is_leaf=is_pair)
+    return RunningMoments(count=total, mean=mean, squares=squares)
+
+
+def standard_deviation(moments: RunningMoments, floor: float = 1e-4) -> Any:
+    """Population standard deviation per leaf, at least `floor`; 1 before the first update."""
+
+    def deviation(squares):
+        variance = squares / jnp.maximum(moments.count, 1.0)
+        return jnp.where(moments.count > 0, jnp.maximum(jnp.sqrt(variance), floor), 1.0)
+
+    return jax.tree.map(deviation, moments.squares)
+
+
+def normalise_observation(moments: RunningMoments, obs: Any, limit: float = 10.0) -> Any:
+    """`(obs - mean) / deviation`, clipped to ±`limit`; any leading axes."""
+    return jax.tree.map(
+        lambda leaf, mean, deviation: jnp.clip(
+            (leaf.astype(jnp.float32) - mean) / deviation, -limit, limit
+        ),
+        obs,
+        moments.mean,
+        standard_deviation(moments),
+    )
+
+
+def discounted_returns(
+    accumulator: Float[Array, "B"],
+    reward: Float[Array, "T B"],
+    done: Bool[Array, "T B"],
+    discount: Float[Array, ""],
+) -> tuple[Float[Array, "B"], Float[Array, "T B"]]:
+    """Forward discounted sums `G ← discount·G + r`, cut after `done`: the statistic whose spread
+    scales rewards (Engstrom et al. 2020, "Implementation matters"). Returns the last accumulator
+    and all sums."""
+
+    def step(total, inputs):
+        step_reward, step_done = inputs
+        total = discount * total + step_reward
+        return jnp.where(step_done, 0.0, total), total
+
+    return jax.lax.scan(step, accumulator, (reward, done))
