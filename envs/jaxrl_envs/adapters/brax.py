@@ -106,7 +106,9 @@ class BraxEnv:
         before = jax.tree.map(lambda leaf: leaf, state.inner)  # brax writes into the dicts it gets
         inner = like(self._template, self._env.step(before, action))
         done = inner.done > 0
-        truncated = inner.info["truncation"] > 0 if "truncation" in inner.info else ~done & done
+        truncated = jnp.zeros_like(done)
+        if "truncation" in inner.info:
+            truncated = inner.info["truncation"] > 0
         return finish_foreign_step(
             state, action, inner, inner.obs, inner.reward, done & ~truncated, truncated, params
         )

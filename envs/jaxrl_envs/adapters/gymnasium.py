@@ -77,8 +77,8 @@ def to_gymnasium_vector(
     Auto-reset follows gymnasium >= 1.0. "next_step" (gymnasium's default): the step after an
     episode's end ignores the action, returns the new episode's first observation, reward 0 and no
     end. "same_step": the ending step returns the new episode's first observation, and the old
-    one's last is in `info["final_obs"]` where `info["_final_obs"]`. `info["terms"]` holds the reward
-    terms, each `[num_envs]`. `reset(options={"reset_mask": bool array})` resets some copies only.
+    one's last is in `info["final_obs"]` where `info["_final_obs"]`. `info["terms"]` holds the
+    reward terms, each `[num_envs]`. `reset(options={"reset_mask": bool array})` resets some copies only.
     InputError when gymnasium is missing, the mode unknown or `num_envs` below 1.
     """
     vector = import_library("gymnasium.vector", "gymnasium")
@@ -146,7 +146,8 @@ def to_gymnasium_vector(
             ended = np.array(timestep.terminated | timestep.truncated)
             if same_step and ended.any():
                 info["final_obs"] = _to_numpy(timestep.final_obs)
-                info["_final_obs"] = ended
+                info["final_info"] = {"terms": terms}
+                info["_final_obs"] = info["_final_info"] = ended
             return (
                 _to_numpy(timestep.obs),
                 np.array(timestep.reward, np.float64),

@@ -120,6 +120,7 @@ class GridWorld:
             raise InputError(f"radius must be at least 1, got {radius}")
         tables = self.layout.tables
         self.starts = tables.plain if random_start else tables.starts
+        self.deterministic_reset = len(self.starts) == 1
         self.num_states = int(np.sum(~tables.wall)) * 2**tables.num_keys
         self._observation, self._radius = observation, radius
         self._slip, self._slip_on_ice = slip, slip_on_ice

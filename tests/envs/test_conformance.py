@@ -1,0 +1,77 @@
+"""The conformance suite over the registry: a world cannot be registered without passing it."""
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import conformance
+import jax
+import jaxrl_envs
+import numpy as np
+import pytest
+
+CHECKS = {
+    name.removeprefix("check_"): value
+    for name, value in vars(conformance).items()
+    if name.startswith("check_")
+}
+NAMES = jaxrl_envs.names()
+
+subject_of = functools.lru_cache(maxsize=None)(conformance.Subject)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("name", NAMES)
+def test_world_conforms(name, check):
+    CHECKS[check](subject_of(name))
+
+
+def test_another_process_gives_the_same_bits(repository):
+    script = Path(conformance.__file__)
+    path = os.pathsep.join([str(repository), str(repository / "envs")])
+    result = subprocess.run(
+        [sys.executable, str(script), "fingerprints"],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    there = json.loads(result.stdout.splitlines()[-1])
+    here = {name: conformance.fingerprint(subject_of(name)) for name in NAMES}
+    assert there == here
+
+
+def test_states_and_keys_survive_a_checkpoint(tmp_path):
+    import orbax.checkpoint
+
+    tree = {}
+    for number, name in enumerate(NAMES):
+        subject = subject_of(name)
+        state, timestep = subject.reset(jax.random.key(number), subject.params)
+        key = jax.random.key(number + 100)
+        tree[name] = {"state": state, "params": subject.params, "obs": timestep.obs, "key": key}
+    with orbax.checkpoint.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "worlds", tree)
+        checkpointer.wait_until_finished()
+        restored = checkpointer.restore(tmp_path / "worlds", target=tree)
+    assert jax.tree.structure(restored) == jax.tree.structure(tree)
+    assert conformance.digest(restored) == conformance.digest(tree)
+    for name in NAMES:
+        subject = subject_of(name)
+        action = subject.env.spec.action_space.sample(jax.random.key(0))
+        old, new = (
+            subject.step(t[name]["key"], t[name]["state"], action, t[name]["params"])
+            for t in (tree, restored)
+        )
+        assert conformance.digest(old) == conformance.digest(new)
+        assert subject.traces == 1, "restoring changed a type"
+
+
+def test_golden_file_covers_the_registry():
+    golden = json.loads(conformance.GOLDEN.read_text())
+    assert set(golden) == set(NAMES)
+    assert all(np.isfinite(entry["return"]["mean"]) for entry in golden.values())
