@@ -1,0 +1,175 @@
+"""Where arrays live: one mesh with the named axes "data" and "model".
+
+Environments, prompts and seeds are split over "data". Parameters are replicated until they are
+large, then split over "model". Algorithms are written for the global view (means over the whole
+batch), so the same code runs on one device, on several, and on several hosts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+PyTree = Any
+
+LARGE = 100_000_000
+"""Parameter trees with at least this many elements are split over "model"."""
+
+BATCHED_FIELDS = ("env_state", "statistics")
+"""Fields of a `LearnerState` whose leaves lead with the environment axis."""
+
+
+def make_mesh(
+    data: int | None = None, model: int = 1, *, devices: Sequence[jax.Device] | None = None
+) -> Mesh:
+    """A mesh of shape `(data, model)` over all devices of all processes.
+
+    Args:
+      data: size of the "data" axis; all devices divided by `model` when None.
+      model: size of the "model" axis.
+      devices: the devices to use; `jax.devices()` when None. With a given `data`, only the first
+        `data * model` of them are used.
+
+    Raises:
+      ValueError: a size is below 1, or the devices do not suffice or do not divide.
+    """
+    devices = list(jax.devices() if devices is None else devices)
+    if model < 1 or (data is not None and data < 1):
+        raise ValueError(f"mesh sizes must be at least 1, got data={data}, model={model}")
+    if data is None:
+        if len(devices) % model:
+            raise ValueError(f"model={model} does not divide the {len(devices)} devices")
+        data = len(devices) // model
+    if data * model > len(devices):
+        raise ValueError(
+            f"a mesh of data={data} x model={model} needs {data * model} devices, "
+            f"there are {len(devices)}; lower one of the sizes"
+        )
+    grid = np.asarray(devices[: data * model]).reshape(data, model)
+    return Mesh(grid, ("data", "model"))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The sharding of a value that every device holds whole."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def leading_sharding(mesh: Mesh, axis: int = 0) -> NamedSharding:
+    """The sharding that splits axis `axis` over "data"."""
+    return NamedSharding(mesh, PartitionSpec(*([None] * axis), "data"))
+
+
+def shard_leading(tree: PyTree, mesh: Mesh) -> PyTree:
+    """Put `tree` on `mesh`, the leading axis of every leaf split over "data".
+
+    Raises:
+      ValueError: a leaf is a scalar or its leading axis is not a multiple of the "data" size.
+    """
+    size = mesh.shape["data"]
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        shape = jnp.shape(leaf)
+        if not shape or shape[0] % size:
+            raise ValueError(
+                f"leaf {jax.tree_util.keystr(path) or '(root)'} of shape {shape} cannot be split "
+                f"over data={size}: its leading axis must be a multiple of {size}"
+            )
+    return place(tree, jax.tree.map(lambda _: leading_sharding(mesh), tree))
+
+
+def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
+    """Put a copy of `tree` on every device of `mesh`.
+
+    With several processes every process must pass equal values.
+    """
+    return place(tree, jax.tree.map(lambda _: replicated(mesh), tree))
+
+
+def place(tree: PyTree, shardings: PyTree) -> PyTree:
+    """Put each leaf under the sharding of the same position; works across processes.
+
+    Across processes each one passes the whole (equal) host value and keeps its own shards.
+    """
+    return jax.tree.map(_place_leaf, tree, shardings)
+
+
+def parameter_sharding(params: PyTree, mesh: Mesh, *, large: int = LARGE) -> PyTree:
+    """Shardings of parameters, and of optimiser states shaped like them.
+
+    Trees of fewer than `large` elements are replicated. In larger ones each leaf is split over
+    "model" along its largest axis that the "model" size divides; leaves without one are
+    replicated.
+    """
+    total = sum(int(np.prod(leaf.shape, dtype=np.int64)) for leaf in jax.tree.leaves(params))
+    size = mesh.shape["model"]
+
+    def one(leaf: Any) -> NamedSharding:
+        axes = [axis for axis, length in enumerate(leaf.shape) if length and length % size == 0]
+        if size == 1 or total < large or not axes:
+            return replicated(mesh)
+        axis = max(axes, key=lambda candidate: leaf.shape[candidate])
+        return NamedSharding(mesh, PartitionSpec(*([None] * axis), "model"))
+
+    return jax.tree.map(one, params)
+
+
+def state_sharding(
+    state: PyTree, mesh: Mesh, *, num_seeds: int | None = None, large: int = LARGE
+) -> PyTree:
+    """Shardings of a whole `LearnerState` (arrays or `jax.eval_shape` results).
+
+    Args:
+      state: a `LearnerState`; with `num_seeds`, every leaf leads with the seed axis.
+      mesh: the mesh of `make_mesh`.
+      num_seeds: number of seeds under `vmap`. When "data" divides it, seeds are split over
+        "data" and nothing else is.
+      large: see `parameter_sharding`.
+
+    Otherwise leaves of `env_state` and `statistics` whose environment axis is a multiple of the
+    "data" size are split along it, and the other fields follow `parameter_sharding`. A sharding
+    never changes what is computed, only where.
+    """
+    size = mesh.shape["data"]
+    if num_seeds is not None and num_seeds % size == 0:
+        return jax.tree.map(lambda _: leading_sharding(mesh), state)
+    axis = 0 if num_seeds is None else 1
+
+    def batched(leaf: Any) -> NamedSharding:
+        if leaf.ndim > axis and leaf.shape[axis] and leaf.shape[axis] % size == 0:
+            return leading_sharding(mesh, axis)
+        return replicated(mesh)
+
+    fields = {
+        name: (
+            jax.tree.map(batched, value)
+            if name in BATCHED_FIELDS
+            else parameter_sharding(value, mesh, large=large)
+        )
+        for name, value in _fields(state).items()
+    }
+    return state.replace(**fields)
+
+
+def _fields(state: Any) -> dict[str, Any]:
+    return {name: getattr(state, name) for name in state.__dataclass_fields__}
+
+
+def _place_leaf(leaf: Any, sharding: NamedSharding) -> jax.Array:
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        return jax.jit(lambda value: value, out_shardings=sharding)(leaf)
+    if sharding.is_fully_addressable:
+        return jax.device_put(leaf, sharding)
+    if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        implementation = jax.random.key_impl(leaf)
+        data = _place_leaf(jax.random.key_data(leaf), sharding)
+        wrap = jax.jit(
+            lambda value: jax.random.wrap_key_data(value, impl=implementation),
+            out_shardings=sharding,
+        )
+        return wrap(data)
+    host = np.asarray(jnp.asarray(leaf))
+    return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])

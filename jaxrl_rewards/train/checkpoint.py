@@ -1,0 +1,381 @@
+"""Saving and restoring whole runs (orbax), and parameters alone (npz)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+import zlib
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.core.files import atomic_path
+
+PyTree = Any
+
+FOLDER = "checkpoints"
+"""Name of the checkpoint folder within a run's folder."""
+_TRASH = "trash"
+_UNREADABLE = "unreadable"
+
+
+class Checkpoints:
+    """The checkpoints of one run: the newest `keep`, and the best one where a metric is given.
+
+    Saving is asynchronous: `save` returns when the values are copied, the files appear under a
+    temporary name and are renamed when they are complete, so a killed process leaves no half
+    checkpoint behind. Each checkpoint holds the state, a small JSON record, and a checksum.
+    """
+
+    def __init__(
+        self,
+        run_dir: str | os.PathLike,
+        *,
+        keep: int = 3,
+        best: bool = False,
+        read_only: bool = False,
+    ):
+        """Open (and unless `read_only` create and tidy) the checkpoints of the run in `run_dir`.
+
+        With `best`, the checkpoint of the highest metric is kept besides the newest `keep`.
+        """
+        if keep < 1:
+            raise ValueError(f"keep must be at least 1, got {keep}")
+        import orbax.checkpoint as ocp
+        from orbax.checkpoint import checkpoint_managers as managers
+
+        self.folder = Path(run_dir).absolute() / FOLDER
+        self._ocp = ocp
+        self._read_only = read_only
+        newest = managers.LatestN(1_000_000 if read_only else keep)
+        highest = managers.BestN(get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False)
+        if not read_only:
+            self._empty_trash()
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=managers.AnyPreservationPolicy([newest, highest]),
+            best_fn=_score if best or read_only else None,  # has the metric written
+            cleanup_tmp_directories=not read_only,
+            todelete_subdir=None if read_only else _TRASH,
+            create=not read_only,
+        )
+        self._manager = ocp.CheckpointManager(self.folder, options=options)
+
+    def steps(self) -> list[int]:
+        """Update numbers of the complete checkpoints, ascending."""
+        return sorted(self._manager.all_steps())
+
+    def save(
+        self, update: int, state: PyTree, record: dict[str, Any], metric: float | None = None
+    ) -> None:
+        """Save `state` as of `update`, with a JSON `record` and the metric that "best" goes by.
+
+        `state` must not be donated before `wait` returns: pass a copy.
+        """
+        record = {**record, "update": update, "checksum": checksum(state)}
+        items = self._ocp.args.Composite(
+            state=self._ocp.args.StandardSave(state), record=self._ocp.args.JsonSave(record)
+        )
+        metrics = None if metric is None or not np.isfinite(metric) else {"best": float(metric)}
+        self._manager.save(update, args=items, metrics=metrics, force=True)
+        self._empty_trash()
+
+    def restore(self, abstract: PyTree) -> tuple[PyTree, dict[str, Any]] | None:
+        """The newest readable checkpoint as `(state, record)`; None where there is none at all.
+
+        Args:
+          abstract: `jax.ShapeDtypeStruct`s of the state, with shardings where wanted.
+
+        Checkpoints that cannot be read are named in a warning and, once an older one has been
+        read, moved to the folder `unreadable`.
+
+        Raises:
+          InputError: there are checkpoints but none can be read into this state.
+        """
+        broken: list[tuple[int, Exception]] = []
+        for step in reversed(self.steps()):
+            try:
+                found = self.restore_step(step, abstract)
+            except Exception as error:  # whatever the reader meets, an older one may do
+                broken.append((step, error))
+                continue
+            self._set_aside(broken, step)
+            return found
+        if broken:
+            step, error = broken[0]
+            raise InputError(
+                f"none of the {len(broken)} checkpoints in {self.folder} can be read into this "
+                f"learner (update {step}: {_first_line(error)}); start afresh in another folder"
+            )
+        return None
+
+    def restore_step(self, step: int, abstract: PyTree) -> tuple[PyTree, dict[str, Any]]:
+        """The checkpoint of update `step`; raises whatever the reader meets."""
+        args = self._ocp.args
+        items = self._manager.restore(
+            step,
+            args=args.Composite(state=args.StandardRestore(abstract), record=args.JsonRestore()),
+        )
+        state, record = items["state"], items["record"]
+        expected = record.get("checksum")
+        if expected is not None and checksum(state) not in (None, expected):
+            raise ValueError("the stored values do not match their checksum")
+        return state, record
+
+    def raw(self, step: int) -> PyTree:
+        """The state of update `step` as nested dicts and lists of arrays, whatever its type."""
+        args = self._ocp.args
+        items = self._manager.restore(step, args=args.Composite(state=args.StandardRestore()))
+        return items["state"]
+
+    def best_step(self) -> int | None:
+        """Update of the checkpoint with the highest metric; None where no metric was given."""
+        scores = {
+            step: metrics["best"]
+            for step in self.steps()
+            if (metrics := self._manager.metrics(step)) and "best" in metrics
+        }
+        return max(scores, key=lambda step: (scores[step], step)) if scores else None
+
+    def wait(self) -> None:
+        """Block until the files of the last `save` are complete."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Wait and release the background threads."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+        self._empty_trash()
+
+    def _empty_trash(self) -> None:
+        if not self._read_only and jax.process_index() == 0:
+            shutil.rmtree(self.folder / _TRASH, ignore_errors=True)
+
+    def _set_aside(self, broken: list[tuple[int, Exception]], used: int) -> None:
+        for step, error in broken:
+            warnings.warn(
+                f"checkpoint of update {step} in {self.folder} cannot be read "
+                f"({_first_line(error)}); going on from update {used}",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+            if not self._read_only and jax.process_index() == 0:
+                target = self.folder.parent / _UNREADABLE / str(step)
+                shutil.rmtree(target, ignore_errors=True)
+                target.parent.mkdir(exist_ok=True)
+                os.replace(self.folder / str(step), target)
+        if broken and not self._read_only:
+            self._manager.reload()
+
+
+def _score(metrics: dict[str, float]) -> float:
+    return metrics["best"]
+
+
+def checksum(tree: PyTree) -> int | None:
+    """CRC-32 over the bytes of all leaves in order; None where this process sees only a part."""
+    value = 0
+    for leaf in jax.tree.leaves(tree):
+        if isinstance(leaf, jax.Array):
+            if not (leaf.is_fully_addressable or leaf.is_fully_replicated):
+                return None
+            if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+                leaf = jax.random.key_data(leaf)
+        host = np.ascontiguousarray(np.asarray(leaf))
+        value = zlib.crc32(host.reshape(-1).view(np.uint8), value)
+    return value
+
+
+def load_state(
+    run_dir: str | os.PathLike,
+    learner: Any,
+    hparams: Any = None,
+    *,
+    which: str | int = "latest",
+    num_seeds: int | None = None,
+) -> tuple[Any, int]:
+    """The `LearnerState` of a finished or running run, and its update number.
+
+    Args:
+      run_dir: the run's folder.
+      learner: the learner it was trained with.
+      hparams: its hyper-parameters; `learner.hparams` when None. Only shapes matter.
+      which: "latest", "best" (by the run's best metric) or an update number.
+      num_seeds: as in the run; leaves then lead with the seed axis.
+
+    Raises:
+      InputError: no such checkpoint, or none that fits the learner.
+    """
+    hparams = learner.hparams if hparams is None else hparams
+    abstract = abstract_state(learner, hparams, num_seeds)
+    checkpoints = _open(run_dir)
+    try:
+        if which == "latest":
+            found = checkpoints.restore(abstract)
+            assert found is not None  # _open has seen at least one
+            return found[0], int(found[1]["update"])
+        step = _choose(checkpoints, which)
+        try:
+            return checkpoints.restore_step(step, abstract)[0], step
+        except Exception as error:
+            raise InputError(
+                f"checkpoint of update {step} in {checkpoints.folder} cannot be read into this "
+                f"learner ({_first_line(error)}); choose another or check the configuration"
+            ) from error
+    finally:
+        checkpoints.close()
+
+
+def load_params(run_dir: str | os.PathLike, *, which: str | int = "latest") -> PyTree:
+    """Parameters of a checkpoint as nested dicts (lists for sequences) of NumPy arrays.
+
+    Needs no learner. `which` as in `load_state`.
+
+    Raises:
+      InputError: no such checkpoint, or it cannot be read.
+    """
+    checkpoints = _open(run_dir)
+    try:
+        steps = reversed(checkpoints.steps())
+        candidates = list(steps) if which == "latest" else [_choose(checkpoints, which)]
+        for step in candidates:
+            try:
+                params = checkpoints.raw(step)["params"]
+            except Exception as error:
+                warnings.warn(
+                    f"checkpoint of update {step} in {checkpoints.folder} cannot be read "
+                    f"({_first_line(error)})",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+                continue
+            return jax.tree.map(np.asarray, params)
+        raise InputError(f"no checkpoint in {checkpoints.folder} can be read; train again")
+    finally:
+        checkpoints.close()
+
+
+def abstract_state(
+    learner: Any, hparams: Any, num_seeds: int | None = None, shardings: Any = None
+) -> Any:
+    """Shapes and dtypes of the learner's state, with shardings (default: the first device)."""
+    keys = jax.ShapeDtypeStruct((), jax.random.key(0).dtype)
+    init = learner.init
+    if num_seeds is not None:
+        keys = jax.ShapeDtypeStruct((num_seeds,), keys.dtype)
+        init = jax.vmap(init, in_axes=(0, None))
+    shapes = jax.eval_shape(init, keys, hparams)
+    if shardings is None:
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        shardings = jax.tree.map(lambda _: device, shapes)
+    return jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        shapes,
+        shardings,
+    )
+
+
+def write_params(path: str | os.PathLike, params: PyTree) -> None:
+    """Write a pytree of arrays to a compressed `.npz`; entry names are the paths, `a/b/kernel`.
+
+    Raises:
+      ValueError: the file name does not end in .npz, or two leaves have the same path.
+    """
+    if Path(path).suffix != ".npz":
+        raise ValueError(f"parameters are written as .npz, got {os.fspath(path)!r}")
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    arrays = {_name(key_path): np.asarray(leaf) for key_path, leaf in leaves}
+    if len(arrays) != len(leaves):
+        raise ValueError("two parameters have the same path; rename one of them")
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
+
+
+def read_params(path: str | os.PathLike, like: PyTree = None) -> PyTree:
+    """Read `write_params`' file: as nested dicts, or in the structure of `like`.
+
+    Raises:
+      InputError: the file is missing, is not such a file, or does not fit `like`.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise InputError(f"no parameter file {os.fspath(path)}; check the path") from None
+    except Exception as error:
+        raise InputError(
+            f"{os.fspath(path)} is not a readable .npz of parameters ({_first_line(error)}); "
+            "export it again"
+        ) from error
+    if like is None:
+        return _nest(arrays)
+    leaves, structure = jax.tree_util.tree_flatten_with_path(like)
+    wanted = {_name(key_path): leaf for key_path, leaf in leaves}
+    for name, leaf in wanted.items():
+        if name not in arrays:
+            raise InputError(f"{os.fspath(path)} has no parameter {name!r}; use a matching network")
+        if arrays[name].shape != tuple(leaf.shape):
+            raise InputError(
+                f"{os.fspath(path)}: parameter {name!r} has shape {arrays[name].shape}, the "
+                f"network needs {tuple(leaf.shape)}; use a matching network"
+            )
+    extra = sorted(set(arrays) - set(wanted))
+    if extra:
+        raise InputError(
+            f"{os.fspath(path)}: parameter {extra[0]!r} is unknown to the network; "
+            "use a matching network"
+        )
+    values = [jnp.asarray(arrays[name], leaf.dtype) for name, leaf in wanted.items()]
+    return jax.tree_util.tree_unflatten(structure, values)
+
+
+def _open(run_dir: str | os.PathLike) -> Checkpoints:
+    folder = Path(run_dir)
+    if not (folder / FOLDER).is_dir():
+        raise InputError(f"{folder} holds no run with checkpoints; give the folder of a run")
+    checkpoints = Checkpoints(folder, read_only=True)
+    if not checkpoints.steps():
+        checkpoints.close()
+        raise InputError(f"{folder} holds no complete checkpoint yet; train for longer")
+    return checkpoints
+
+
+def _choose(checkpoints: Checkpoints, which: str | int) -> int:
+    steps = checkpoints.steps()
+    if which == "latest":
+        return steps[-1]
+    if which == "best":
+        best = checkpoints.best_step()
+        if best is None:
+            raise InputError(
+                f"the run of {checkpoints.folder} named no best metric; choose 'latest' or an "
+                f"update among {steps}"
+            )
+        return best
+    if isinstance(which, int) and which in steps:
+        return which
+    raise InputError(f"no checkpoint {which!r} in {checkpoints.folder}; choose among {steps}")
+
+
+def _name(path: tuple) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/") or "value"
+
+
+def _nest(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    root: dict[str, Any] = {}
+    for name, array in arrays.items():
+        *parents, last = name.split("/")
+        node = root
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = array
+    return root
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:200]

@@ -1,0 +1,252 @@
+"""What a run says: JSONL rows, TensorBoard scalars, a progress bar or plain lines."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.core.files import jsonable
+
+Row = dict[str, Any]
+"""One logged line: numbers, or lists of numbers over seeds."""
+
+BOOKKEEPING = ("update", "samples", "seconds", "samples_per_second", "skipped")
+PREFERRED = (
+    "evaluation/return",
+    "evaluation/success",
+    "episode_return",
+    "return",
+    "success",
+    "accuracy",
+    "reward",
+    "loss",
+)
+PLAIN_INTERVAL_SECONDS = 10.0
+
+
+class JsonlLog:
+    """A file of one JSON object per line, written whole lines at a time and flushed."""
+
+    def __init__(self, path: str | os.PathLike, *, position: int = 0):
+        """Open for appending after `position` bytes; what stands beyond is cut off."""
+        self.path = Path(path)
+        self.path.touch()
+        if self.path.stat().st_size < position:
+            raise InputError(
+                f"{self.path} is shorter ({self.path.stat().st_size} bytes) than its checkpoint "
+                f"says ({position} bytes); restore the file or start afresh in another folder"
+            )
+        os.truncate(self.path, position)
+        self._stream = self.path.open("ab")
+
+    def write(self, row: Row) -> None:
+        """Append one row; NaN and infinities become null."""
+        line = json.dumps(jsonable(row), allow_nan=False, separators=(",", ":"))
+        self._stream.write(line.encode("utf-8") + b"\n")
+        self._stream.flush()
+
+    def position(self) -> int:
+        """Bytes written so far."""
+        return self._stream.tell()
+
+    def close(self) -> None:
+        """Flush to the disk and close."""
+        os.fsync(self._stream.fileno())
+        self._stream.close()
+
+
+def read_jsonl(path: str | os.PathLike) -> list[Row]:
+    """Rows of a JSONL file; a half-written last line is left out.
+
+    Raises:
+      InputError: the file is missing or a line before the last is not a JSON object.
+    """
+    try:
+        lines = Path(path).read_bytes().split(b"\n")
+    except FileNotFoundError:
+        raise InputError(f"no log {os.fspath(path)}; give the folder of a run") from None
+    rows: list[Row] = []
+    for number, line in enumerate(lines[:-1], 1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise InputError(f"{os.fspath(path)}, line {number} is not a JSON object; remove it")
+        rows.append(row)
+    return rows
+
+
+def history(rows: list[Row]) -> dict[str, np.ndarray]:
+    """Columns of the rows as float64 arrays `[rows]` or `[rows, seeds]`; NaN where absent."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns: dict[str, np.ndarray] = {}
+    for name in names:
+        values = [row.get(name) for row in rows]
+        width = max((len(value) for value in values if isinstance(value, list)), default=None)
+        shape = (len(rows),) if width is None else (len(rows), width)
+        column = np.full(shape, np.nan)
+        for index, value in enumerate(values):
+            if value is not None:
+                column[index] = np.asarray(value, np.float64)
+        columns[name] = column
+    return columns
+
+
+class TensorBoardLog:
+    """Scalars for TensorBoard, written by tensorboardX; seeds as their mean."""
+
+    def __init__(self, folder: str | os.PathLike, *, from_update: int = 0):
+        """Write to `folder`; events of updates from `from_update` on are marked as replaced."""
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError:
+            raise InputError(
+                "log 'tensorboard' needs tensorboardX: install jaxrl-rewards[log] or leave it out"
+            ) from None
+        self._writer = SummaryWriter(os.fspath(folder), purge_step=from_update or None)
+
+    def write(self, row: Row) -> None:
+        """Write every number of `row` at its update."""
+        for name, value in row.items():
+            if name != "update" and (number := mean(value)) is not None:
+                self._writer.add_scalar(name, number, row["update"])
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._writer.close()
+
+
+class Progress:
+    """A live bar on a terminal, a plain line now and then elsewhere, or nothing."""
+
+    def __init__(
+        self,
+        total: int,
+        done: int,
+        *,
+        enabled: bool = True,
+        title: str = "training",
+        show: tuple[str, ...] = (),
+        stream: TextIO | None = None,
+    ):
+        self._total, self._start, self._enabled, self._show = total, done, enabled, show
+        self._stream = stream or sys.stderr
+        self._began = time.monotonic()
+        self._last_line = -math.inf
+        self._title = title
+        self._bar: Any = None
+        if enabled and self._stream.isatty():
+            self._bar = _rich_bar(self._stream)
+            self._task = self._bar.add_task(
+                title, total=total, completed=done, rate="compiling", metrics=""
+            )
+            self._bar.start()
+
+    def update(self, row: Row) -> None:
+        """Show the state after `row`."""
+        if not self._enabled:
+            return
+        done, rate = row["update"], f"{si(row.get('samples_per_second'))} samples/s"
+        text = describe(row, self._show)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, rate=rate, metrics=text)
+            return
+        now = time.monotonic()
+        if now - self._last_line < PLAIN_INTERVAL_SECONDS and done < self._total:
+            return
+        self._last_line = now
+        made = done - self._start
+        left = (now - self._began) * (self._total - done) / made if made else math.nan
+        parts = [f"{self._title} {done}/{self._total}", rate, f"{duration(left)} left", text]
+        self.note("  ".join(part for part in parts if part))
+
+    def note(self, text: str) -> None:
+        """Print a line of its own."""
+        if not self._enabled:
+            return
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Leave the last state on the screen."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def mean(value: Any) -> float | None:
+    """Mean over seeds of a row's entry, without missing ones; None where there is none."""
+    if isinstance(value, str):
+        return None
+    values = value if isinstance(value, list) else [value]
+    numbers = [float(item) for item in values if item is not None and math.isfinite(item)]
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def describe(row: Mapping[str, Any], show: tuple[str, ...] = (), limit: int = 3) -> str:
+    """The chosen (or else the most telling) metrics of a row, as short text."""
+    names = [name for name in (show or PREFERRED) if name in row]
+    if not names:
+        names = [name for name in row if name not in BOOKKEEPING]
+    parts = [
+        f"{name.removeprefix('evaluation/')} {number:.4g}"
+        for name in names
+        if (number := mean(row[name])) is not None
+    ]
+    return "  ".join(parts[: len(show) or limit])
+
+
+def si(value: float | None) -> str:
+    """A number with a k, M or G: 1234567 is 1.23M."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    for factor, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor:
+            return f"{value / factor:.3g}{suffix}"
+    return f"{value:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as h:mm:ss or m:ss."""
+    if not math.isfinite(seconds):
+        return "-:--"
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def _rich_bar(stream: TextIO) -> Any:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[metrics]}"),
+        console=Console(file=stream),
+        refresh_per_second=4,
+    )

@@ -1,0 +1,99 @@
+"""Runs that are killed without warning go on as if nothing had happened."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from jaxrl_rewards.train.logging import read_jsonl
+
+pytestmark = pytest.mark.distributed
+
+
+def start(repository, name, folder, updates, chunk, every, output):
+    path = os.pathsep.join([str(repository), str(repository / "envs")])
+    environment = {**os.environ, "PYTHONPATH": path}
+    command = [sys.executable, "-m", "tests.train.kill_worker", name, folder, updates, chunk, every]
+    return subprocess.Popen(
+        [*map(str, command), str(output)],
+        cwd=repository,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def to_the_end(process):
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+def kill_and_resume(repository, tmp_path, name, updates, chunk, every, kills):
+    """Kill a run at `kills` random moments of its training; compare with an undisturbed one."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    to_the_end(start(repository, name, whole, updates, chunk, every, tmp_path / "whole.npz"))
+    rows = read_jsonl(whole / "metrics.jsonl")
+    # a killed part gets about a share of the whole's training time, at random
+    share = rows[-1]["seconds"] / (kills + 1)
+    generator = random.Random(0)
+    done, text = 0, ""
+    while done < kills:
+        process = start(repository, name, broken, updates, chunk, every, tmp_path / "broken.npz")
+        log = broken / "metrics.jsonl"
+        before = log.stat().st_mtime_ns if log.exists() else None
+        while process.poll() is None and (not log.exists() or log.stat().st_mtime_ns == before):
+            time.sleep(0.01)  # until its first row is written: it trains
+        time.sleep(generator.uniform(0.0, 2.0 * share))
+        if process.poll() is not None:
+            text += process.communicate()[0]
+            break  # it came to its end between two kills
+        process.send_signal(signal.SIGKILL)
+        text += process.communicate()[0]
+        done += 1
+    text += to_the_end(
+        start(repository, name, broken, updates, chunk, every, tmp_path / "broken.npz")
+    )
+    assert "cannot be read" not in text
+    assert not (broken / "unreadable").exists()
+    with np.load(tmp_path / "whole.npz") as a, np.load(tmp_path / "broken.npz") as b:
+        assert a.files == b.files
+        for entry in a.files:
+            assert a[entry].tobytes() == b[entry].tobytes()
+    cut = [{k: v for k, v in row.items() if "second" not in k} for row in rows]
+    resumed = read_jsonl(broken / "metrics.jsonl")
+    assert [{k: v for k, v in row.items() if "second" not in k} for row in resumed] == cut
+    print(f"{name}: {done} kills, {text.count('resuming')} resumptions from a checkpoint")
+    return done
+
+
+def test_a_polite_stop_exits_at_a_chunk_boundary_and_resumes(repository, tmp_path):
+    """SIGTERM in mid-chunk: the process ends by itself and its checkpoint is whole."""
+    process = start(repository, "toy", tmp_path / "run", 400, 20, 400, tmp_path / "a.npz")
+    log = tmp_path / "run" / "metrics.jsonl"
+    while process.poll() is None and not (log.exists() and log.stat().st_size):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    to_the_end(process)
+    rows = read_jsonl(log)
+    assert 20 <= rows[-1]["update"] < 400
+    assert rows[-1]["update"] % 20 == 0
+    text = to_the_end(start(repository, "toy", tmp_path / "run", 400, 20, 400, tmp_path / "a.npz"))
+    assert f"at update {rows[-1]['update']} of 400" in text
+    assert [row["update"] for row in read_jsonl(log)] == list(range(20, 401, 20))
+
+
+@pytest.mark.slow
+def test_three_kills_change_no_bit(repository, tmp_path):
+    assert kill_and_resume(repository, tmp_path, "toy", 600, 10, 10, kills=3) >= 2
+
+
+@pytest.mark.slow
+def test_twenty_kills_change_no_bit(repository, tmp_path):
+    assert kill_and_resume(repository, tmp_path, "toy", 3000, 10, 10, kills=20) >= 15
