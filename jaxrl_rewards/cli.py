@@ -1,0 +1,73 @@
+"""The command line: `jaxrl-rewards list | reproduce | train | evaluate | bench`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.train.compilation import configure_cpu
+
+VERBS: dict[str, tuple[str, str]] = {
+    "list": ("list", "the systems, the worlds, and what each study last measured"),
+    "reproduce": ("reproduce", "run a paper's claim in miniature: arms, seeds, table, verdict"),
+    "train": ("train", "train a policy: on a control world, or to point at GUI elements"),
+    "evaluate": ("evaluate", "evaluate a checkpoint on held-out or your own input"),
+    "bench": ("bench", "throughput suites, with peers where they are installed"),
+}
+
+USAGE = """usage: jaxrl-rewards VERB [ARGUMENTS]
+
+Reward design in JAX: worlds, rewards, credit and learners as pure functions.
+
+verbs:
+{verbs}
+examples:
+  jaxrl-rewards list
+  jaxrl-rewards reproduce gui_g2 --out runs/gui_g2
+  jaxrl-rewards train ppo --env CartPole-v1 --out runs/cartpole
+  jaxrl-rewards evaluate runs/cartpole
+  jaxrl-rewards evaluate gui --data FOLDER_IN_SCREENSPOT_FORMAT
+
+`jaxrl-rewards VERB --help` shows a verb's arguments."""
+
+
+def usage() -> str:
+    """The text of `jaxrl-rewards --help`."""
+    return USAGE.format(verbs="".join(f"  {verb:<11}{text}\n" for verb, (_, text) in VERBS.items()))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code.
+
+    0: done; 2: bad input (one sentence on stderr); 128 + n: ended by signal n after saving.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if arguments else 2
+    verb, rest = arguments[0], arguments[1:]
+    if verb in ("--version", "version"):
+        import jaxrl_rewards
+
+        print(f"jaxrl-rewards {jaxrl_rewards.__version__}")
+        return 0
+    if verb not in VERBS:
+        print(f"jaxrl-rewards: there is no verb {verb!r}; choose {', '.join(VERBS)}", file=sys.stderr)
+        return 2
+    configure_cpu()
+    module = importlib.import_module(f"jaxrl_rewards.commands.{VERBS[verb][0]}")
+    try:
+        return int(module.main(rest) or 0)
+    except (InputError, ValueError) as error:
+        if not isinstance(error, InputError) and not getattr(error, "from_config", False):
+            raise
+        print(f"jaxrl-rewards {verb}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""Shared parsing: dataclasses become flags, and a bad value becomes one sentence."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from jaxrl_rewards.core.errors import InputError
+
+T = TypeVar("T")
+
+
+def parse(kind: Any, arguments: Sequence[str], *, prog: str, description: str, default: Any = None) -> Any:
+    """Parse `arguments` into the dataclass `kind` with tyro.
+
+    Unknown flags and unreadable values end with tyro's message and exit code 2. A value that the
+    dataclass itself refuses raises InputError.
+    """
+    import tyro
+
+    extra = {} if default is None else {"default": default}
+    try:
+        return tyro.cli(
+            kind, args=list(arguments), prog=prog, description=description,
+            config=(tyro.conf.FlagConversionOff, tyro.conf.OmitArgPrefixes), **extra,
+        )  # fmt: skip
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def choose(
+    arguments: Sequence[str], options: dict[str, str], *, prog: str, what: str
+) -> tuple[str | None, list[str]]:
+    """Split off the first positional argument, which must be one of `options`.
+
+    Prints help and returns None for `--help` or nothing; raises InputError for an unknown one.
+    """
+    if not arguments or arguments[0] in ("-h", "--help"):
+        lines = [f"usage: {prog} {what.upper()} [FLAGS]", "", f"{what}s:"]
+        lines += [f"  {name:<18}{text}" for name, text in options.items()]
+        lines += ["", f"`{prog} {what.upper()} --help` shows the flags."]
+        print("\n".join(lines), file=sys.stdout if arguments else sys.stderr)
+        return None, list(arguments)
+    name = arguments[0]
+    if name not in options:
+        raise InputError(f"{name!r} is no {what} here; choose one of {', '.join(options)}")
+    return name, list(arguments[1:])

@@ -1,0 +1,49 @@
+"""`jaxrl-rewards reproduce SLUG`: a published claim in miniature."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxrl_rewards.commands.arguments import choose, parse
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one study and write its results; a claim that fails is still exit code 0."""
+    from jaxrl_rewards.studies import get, registry
+
+    titles = {slug: "" for slug in registry.slugs()}
+    if not arguments or arguments[0] in ("-h", "--help"):
+        titles = {slug: get(slug).title for slug in titles}
+    elif not arguments[0].startswith("-"):
+        get(arguments[0])
+    slug, rest = choose(arguments, titles, prog="jaxrl-rewards reproduce", what="study")
+    if slug is None:
+        return 0 if arguments else 2
+    study = get(slug)
+    command = shlex.join(["jaxrl-rewards", "reproduce", slug, *rest])
+    out, config = split_out(rest, study.config, slug, study)
+    from jaxrl_rewards.studies.reproduce import reproduce
+
+    reproduce(study, config, out_dir=out, command=command)
+    return 0
+
+
+def split_out(rest: list[str], default: Any, slug: str, study: Any) -> tuple[Path, Any]:
+    """Parse `--out` and the study's own flags."""
+    options = dataclasses.make_dataclass(
+        "Options",
+        [
+            ("config", type(default), dataclasses.field(default=default)),
+            ("out", Path, dataclasses.field(default=Path("runs") / f"reproduce-{slug}")),
+        ],
+        frozen=True,
+    )
+    description = f"{study.title}. {study.paper} Claims: " + " ".join(study.claims)
+    parsed = parse(
+        options, rest, prog=f"jaxrl-rewards reproduce {slug}", description=description
+    )
+    return parsed.out, parsed.config

@@ -1,0 +1,44 @@
+"""From rewards to advantages."""
+
+from jaxrl_rewards.credit.gae import (
+    gae,
+    gae_brax,
+    gae_single_done,
+    lambda_returns,
+    token_gae,
+)
+from jaxrl_rewards.credit.group import (
+    group_advantages,
+    multi_reward_advantages,
+    reinforce_plus_plus,
+    reinforce_plus_plus_baseline,
+    remax,
+    reward_spread,
+    rloo_advantages,
+    segment_advantages,
+)
+from jaxrl_rewards.credit.normalise import masked_mean, masked_sum, masked_var, masked_whiten
+from jaxrl_rewards.credit.penalties import adaptive_coefficient, overlong_penalty, token_rewards
+
+__all__ = [
+    "adaptive_coefficient",
+    "gae",
+    "gae_brax",
+    "gae_single_done",
+    "group_advantages",
+    "lambda_returns",
+    "masked_mean",
+    "masked_sum",
+    "masked_var",
+    "masked_whiten",
+    "multi_reward_advantages",
+    "overlong_penalty",
+    "reinforce_plus_plus",
+    "reinforce_plus_plus_baseline",
+    "remax",
+    "reward_spread",
+    "rloo_advantages",
+    "segment_advantages",
+    "token_gae",
+    "token_rewards",
+]

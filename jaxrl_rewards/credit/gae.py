@@ -1,0 +1,173 @@
+"""Generalised advantage estimation for one trajectory; batch with `vmap`.
+
+Termination and truncation are told apart: a terminated step has no successor value, a truncated
+one bootstraps from the value of its true successor (`next_values`, taken before any auto-reset),
+and both cut the trace.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxrl_rewards.credit.checks import same_shape
+
+
+def _backward(decay: Float[Array, "T"], value: Float[Array, "T"]) -> Float[Array, "T"]:
+    """`x_t = value_t + decay_t · x_{t+1}` with `x_T = 0`."""
+
+    def step(following, inputs):
+        factor, own = inputs
+        following = own + factor * following
+        return following, following
+
+    return jax.lax.scan(step, jnp.zeros_like(value[0]), (decay, value), reverse=True)[1]
+
+
+def gae(
+    rewards: Float[Array, "T"],
+    values: Float[Array, "T"],
+    next_values: Float[Array, "T"],
+    terminated: Float[Array, "T"],
+    truncated: Float[Array, "T"],
+    discount: Float[Array, ""],
+    trace_decay: Float[Array, ""],
+    mask: Float[Array, "T"] | None = None,
+) -> tuple[Float[Array, "T"], Float[Array, "T"]]:
+    """`(advantages, returns)` (Schulman et al. 2016, arXiv 1506.02438, eq. 16).
+
+    δ_t = r_t + γ (1 − terminated_t) V(s'_t) − V(s_t)
+    A_t = δ_t + γ λ (1 − max(terminated, truncated)_t) A_{t+1},  returns = A + V
+
+    `next_values` are values of the true successors. Steps with `mask` 0 get advantage 0, return
+    V, and pass nothing back; whatever stands there is ignored, NaN included.
+    """
+    same_shape(
+        rewards=rewards,
+        values=values,
+        next_values=next_values,
+        terminated=terminated,
+        truncated=truncated,
+        mask=mask,
+    )
+    terminated = terminated.astype(jnp.float32)
+    truncated = truncated.astype(jnp.float32)
+    # `where`, not a product: a terminal step's successor value may be anything.
+    bootstrap = jnp.where(terminated > 0, 0.0, next_values)
+    delta = rewards + discount * bootstrap - values
+    decay = discount * trace_decay * (1.0 - jnp.maximum(terminated, truncated))
+    if mask is not None:
+        keep = mask > 0
+        delta = jnp.where(keep, delta, 0.0)
+        decay = jnp.where(keep, decay, 0.0)
+        values = jnp.where(keep, values, 0.0)
+    advantages = _backward(decay, delta)
+    return advantages, advantages + values
+
+
+def lambda_returns(
+    rewards: Float[Array, "T"],
+    next_values: Float[Array, "T"],
+    terminated: Float[Array, "T"],
+    truncated: Float[Array, "T"],
+    discount: Float[Array, ""],
+    trace_decay: Float[Array, ""],
+    mask: Float[Array, "T"] | None = None,
+) -> Float[Array, "T"]:
+    """λ-returns `G_t = r_t + γ (1 − terminated_t) [(1 − λ_t) V(s'_t) + λ_t G_{t+1}]`.
+
+    λ_t is λ inside an episode and 0 where it was truncated and at the last step, so those
+    bootstrap from V(s') (Sutton and Barto 2018, eq. 12.18). Masked steps return 0.
+    """
+    same_shape(
+        rewards=rewards,
+        next_values=next_values,
+        terminated=terminated,
+        truncated=truncated,
+        mask=mask,
+    )
+    going_on = 1.0 - terminated.astype(jnp.float32)
+    last = jnp.arange(rewards.shape[0]) == rewards.shape[0] - 1
+    inside = jnp.where(truncated.astype(bool) | last, 0.0, 1.0)
+    if mask is not None:
+        following = jnp.concatenate([mask[1:] > 0, jnp.zeros((1,), bool)])
+        inside = jnp.where(following, inside, 0.0)
+    weight = trace_decay * inside
+    bootstrap = jnp.where(going_on > 0, next_values, 0.0)
+    own = rewards + discount * going_on * (1.0 - weight) * bootstrap
+    decay = discount * going_on * weight
+    if mask is not None:
+        own, decay = jnp.where(mask > 0, own, 0.0), jnp.where(mask > 0, decay, 0.0)
+    return _backward(decay, own)
+
+
+def gae_single_done(
+    rewards: Float[Array, "T"],
+    values: Float[Array, "T"],
+    last_value: Float[Array, ""],
+    done: Float[Array, "T"],
+    discount: Float[Array, ""],
+    trace_decay: Float[Array, ""],
+) -> tuple[Float[Array, "T"], Float[Array, "T"]]:
+    """`(advantages, targets)` with one end flag: truncation treated as termination.
+
+    What PureJaxRL and rejax compute; for comparison only, since it bootstraps 0 at time limits.
+    """
+    following = jnp.concatenate([values[1:], last_value[None]])
+    return gae(rewards, values, following, done, done, discount, trace_decay)
+
+
+def gae_brax(
+    rewards: Float[Array, "T"],
+    values: Float[Array, "T"],
+    bootstrap_value: Float[Array, ""],
+    termination: Float[Array, "T"],
+    truncation: Float[Array, "T"],
+    discount: Float[Array, ""],
+    trace_decay: Float[Array, ""],
+) -> tuple[Float[Array, "T"], Float[Array, "T"]]:
+    """`(value targets, advantages)` as brax computes them; for comparison.
+
+    Truncated steps are dropped (δ and A are 0 there), the successor's value is `values[t+1]`, and
+    A_t = r_t + γ (1 − termination_t) vs_{t+1} − V_t with vs the λ-return.
+    """
+    same_shape(rewards=rewards, values=values, termination=termination, truncation=truncation)
+    keep = 1.0 - truncation.astype(jnp.float32)
+    going_on = 1.0 - termination.astype(jnp.float32)
+    following = jnp.concatenate([values[1:], bootstrap_value[None]])
+    delta = (rewards + discount * going_on * following - values) * keep
+    targets = _backward(discount * going_on * keep * trace_decay, delta) + values
+    targets_next = jnp.concatenate([targets[1:], bootstrap_value[None]])
+    advantages = (rewards + discount * going_on * targets_next - values) * keep
+    return targets, advantages
+
+
+def token_gae(
+    rewards: Float[Array, "T"],
+    values: Float[Array, "T"],
+    mask: Float[Array, "T"],
+    discount: Float[Array, ""],
+    trace_decay: Float[Array, ""],
+) -> tuple[Float[Array, "T"], Float[Array, "T"]]:
+    """`(advantages, returns)` over the tokens of one response, forced tokens skipped.
+
+    The recursion of `gae` without ends; positions with mask 0 (tool output, padding) are stepped
+    over: the next value and the running advantage are carried across them undiscounted, and the
+    bootstrap after the last token is 0. At masked positions both outputs hold the carried
+    numbers, as in verl; multiply by the mask where they are used.
+    """
+    same_shape(rewards=rewards, values=values, mask=mask)
+
+    def step(carry, inputs):
+        next_value, advantage = carry
+        reward, value, keep = inputs
+        delta = reward + discount * next_value - value
+        fresh = delta + discount * trace_decay * advantage
+        advantage = jnp.where(keep > 0, fresh, advantage)
+        next_value = jnp.where(keep > 0, value, next_value)
+        return (next_value, advantage), advantage
+
+    zero = jnp.zeros_like(values[0])
+    _, advantages = jax.lax.scan(step, (zero, zero), (rewards, values, mask), reverse=True)
+    return advantages, advantages + values
