@@ -47,7 +47,8 @@ def policy_loss(
 
     Arrays are `[N]` (control steps) or `[B, T]` (tokens); `advantages` of rank one less are spread
     over the tokens. Default aggregation: "seq-mean-token-mean" for grpo, gspo and sapo of rank 2,
-    "token-mean" else. Metrics: `clip_fraction`, `approx_kl` (mean of log π_old − log π),
+    "token-mean" else. Gradients flow into `advantages` (so that rewards can be tuned through an
+    update); stop them where advantages depend on the parameters. Metrics: `clip_fraction`, `approx_kl` (mean of log π_old − log π),
     `ratio`. Values under mask 0 are ignored, NaN included, in the gradient too.
     """
     if kind not in KINDS:
@@ -59,7 +60,6 @@ def policy_loss(
     if advantages.ndim == log_prob.ndim - 1:
         advantages = advantages[..., None]
     advantages = jnp.broadcast_to(advantages, log_prob.shape)
-    advantages = jax.lax.stop_gradient(advantages)
     old_log_prob = jax.lax.stop_gradient(old_log_prob)
     if mask is not None:
         keep = mask > 0
