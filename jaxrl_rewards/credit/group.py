@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 from jaxrl_rewards.credit.checks import one_of, same_shape
 from jaxrl_rewards.credit.normalise import masked_whiten
 
-MODES = ("grpo", "dr_grpo", "rloo", "pass_at_k", "opo")
+MODES = ("grpo", "dr_grpo", "rloo", "pass_at_k", "pass_at_k_margin", "opo")
 
 
 def _scorable(scores: Array, mask: Array | None) -> Array:
@@ -35,7 +35,8 @@ def group_advantages(
     grpo       (s − mean) / (std + ε), std with ddof 1 (DeepSeekMath, arXiv 2402.03300)
     dr_grpo    s − mean (arXiv 2503.20783)
     rloo       s − mean of the others (arXiv 2402.14740)
-    pass_at_k  only the best answer: (s_max − s_second) / (std + ε)
+    pass_at_k  only the best answer: (s_max − s_second) / (std + ε); "pass_at_k_margin" leaves the
+               division out
     opo        s − Σ length·s / Σ length; needs `lengths`
 
     With `rloo`, one answer alone gets 0.
@@ -95,7 +96,8 @@ def segment_advantages(
         advantage = scores - total(weight * scores) / jnp.where(weights > 0, weights, 1.0)
     else:
         advantage = _best_over_second(scores, known, group_id, num_groups)
-        advantage = advantage / (deviation + epsilon)
+        if mode == "pass_at_k":
+            advantage = advantage / (deviation + epsilon)
     advantage = jnp.where(equal & (count > 1), 0.0, advantage)
     if lone_answer == "zero":
         alone = jnp.zeros_like(scores)

@@ -48,8 +48,8 @@ def policy_loss(
     Arrays are `[N]` (control steps) or `[B, T]` (tokens); `advantages` of rank one less are spread
     over the tokens. Default aggregation: "seq-mean-token-mean" for grpo, gspo and sapo of rank 2,
     "token-mean" else. Gradients flow into `advantages` (so that rewards can be tuned through an
-    update); stop them where advantages depend on the parameters. Metrics: `clip_fraction`, `approx_kl` (mean of log π_old − log π),
-    `ratio`. Values under mask 0 are ignored, NaN included, in the gradient too.
+    update); stop them where advantages depend on the parameters. Metrics: `clip_fraction`,
+    `dual_clip_fraction`, `approx_kl` (mean of log π_old − log π), `ratio`. Values under mask 0 are ignored, NaN included, in the gradient too.
     """
     if kind not in KINDS:
         raise ValueError(f"policy loss {kind!r} is unknown; choose one of {KINDS}")
@@ -72,6 +72,7 @@ def policy_loss(
     ratio = jnp.exp(jnp.clip(log_ratio, -LOG_RATIO_LIMIT, LOG_RATIO_LIMIT))
     clipped_ratio = jnp.clip(ratio, 1.0 - clip_low, 1.0 + clip_high)
 
+    dual_clipped = jnp.zeros_like(ratio, bool)
     if kind == "cispo":
         loss = -jax.lax.stop_gradient(clipped_ratio) * advantages * log_prob
         clipped = ratio != clipped_ratio
@@ -88,7 +89,9 @@ def policy_loss(
         loss = jnp.maximum(plain, bounded)
         clipped = bounded > plain
         if dual_clip is not None:
-            loss = jnp.where(advantages < 0, jnp.minimum(loss, -dual_clip * advantages), loss)
+            highest = -dual_clip * advantages
+            dual_clipped = (advantages < 0) & (loss > highest)
+            loss = jnp.where(advantages < 0, jnp.minimum(loss, highest), loss)
     if aggregation is None:
         aggregation = (
             _DEFAULT_AGGREGATION.get(kind, "token-mean") if loss.ndim > 1 else "token-mean"
@@ -103,6 +106,7 @@ def policy_loss(
     total = jnp.mean(loss) if plain_mean else aggregate(loss, mask, aggregation, norm)
     metrics = {
         "clip_fraction": mean(clipped),
+        "dual_clip_fraction": mean(dual_clipped),
         "approx_kl": mean(-log_ratio),
         "ratio": mean(ratio),
     }
