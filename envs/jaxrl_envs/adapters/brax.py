@@ -139,7 +139,7 @@ def to_brax(env: Env, params: Any = None) -> Any:
             key, carried = jax.random.split(rng)
             state, timestep = env.reset(key, params)
             info = {"key": jax.random.key_data(carried)}
-            return self._state(state, timestep, info)
+            return self._state(state, timestep, {}, info)
 
         def step(self, state: Any, action: jax.Array) -> Any:
             """Take one step."""
@@ -147,15 +147,15 @@ def to_brax(env: Env, params: Any = None) -> Any:
             key, carried = jax.random.split(carried)
             inner, timestep = env.step(key, state.pipeline_state, decode(action), params)
             info = {**state.info, "key": jax.random.key_data(carried)}
-            return self._state(inner, timestep, info)
+            return self._state(inner, timestep, state.metrics, info)
 
-        def _state(self, inner: Any, timestep: TimeStep, info: dict[str, Any]) -> Any:
+        def _state(self, inner: Any, timestep: TimeStep, metrics: dict, info: dict) -> Any:
             return base.State(
                 pipeline_state=inner,
                 obs=timestep.obs,
                 reward=timestep.reward,
                 done=timestep.terminated.astype(jnp.float32),
-                metrics=dict(timestep.terms),
+                metrics={**metrics, **timestep.terms},  # brax's wrappers add their own
                 info=info,
             )
 

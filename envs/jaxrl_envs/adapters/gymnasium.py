@@ -78,7 +78,7 @@ def to_gymnasium_vector(
     episode's end ignores the action, returns the new episode's first observation, reward 0 and no
     end. "same_step": the ending step returns the new episode's first observation, and the old
     one's last is in `info["final_obs"]` where `info["_final_obs"]`. `info["terms"]` holds the
-    reward terms, each `[num_envs]`. `reset(options={"reset_mask": bool array})` resets some copies only.
+    reward terms, each `[num_envs]`. `reset(options={"reset_mask": mask})` resets some copies only.
     InputError when gymnasium is missing, the mode unknown or `num_envs` below 1.
     """
     vector = import_library("gymnasium.vector", "gymnasium")
