@@ -54,15 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"jaxrl-rewards {jaxrl_rewards.__version__}")
         return 0
     if verb not in VERBS:
-        print(f"jaxrl-rewards: there is no verb {verb!r}; choose {', '.join(VERBS)}", file=sys.stderr)
+        print(
+            f"jaxrl-rewards: there is no verb {verb!r}; choose {', '.join(VERBS)}", file=sys.stderr
+        )
         return 2
     configure_cpu()
     module = importlib.import_module(f"jaxrl_rewards.commands.{VERBS[verb][0]}")
     try:
         return int(module.main(rest) or 0)
-    except (InputError, ValueError) as error:
-        if not isinstance(error, InputError) and not getattr(error, "from_config", False):
-            raise
+    except InputError as error:
         print(f"jaxrl-rewards {verb}: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:

@@ -11,7 +11,9 @@ from jaxrl_rewards.core.errors import InputError
 T = TypeVar("T")
 
 
-def parse(kind: Any, arguments: Sequence[str], *, prog: str, description: str, default: Any = None) -> Any:
+def parse(
+    kind: Any, arguments: Sequence[str], *, prog: str, description: str, default: Any = None
+) -> Any:
     """Parse `arguments` into the dataclass `kind` with tyro.
 
     Unknown flags and unreadable values end with tyro's message and exit code 2. A value that the

@@ -35,6 +35,7 @@ def main(arguments: Sequence[str]) -> int:
 def collect(results: Path | None = None) -> dict[str, Any]:
     """Per system its title, functions, worlds, claims, status and last measured result."""
     from jaxrl_envs import registry as worlds
+
     from jaxrl_rewards.studies import get, slugs
 
     measured = last_results(results)
@@ -54,8 +55,17 @@ def collect(results: Path | None = None) -> dict[str, Any]:
             if last is None
             else {
                 key: last.get(key)
-                for key in ("measured", "required", "interval", "seeds", "seconds", "date",
-                            "command", "commit", "hardware")
+                for key in (
+                    "measured",
+                    "required",
+                    "interval",
+                    "seeds",
+                    "seconds",
+                    "date",
+                    "command",
+                    "commit",
+                    "hardware",
+                )
             },  # fmt: skip
         }
     return {"systems": systems, "worlds": worlds.describe()}

@@ -43,7 +43,5 @@ def split_out(rest: list[str], default: Any, slug: str, study: Any) -> tuple[Pat
         frozen=True,
     )
     description = f"{study.title}. {study.paper} Claims: " + " ".join(study.claims)
-    parsed = parse(
-        options, rest, prog=f"jaxrl-rewards reproduce {slug}", description=description
-    )
+    parsed = parse(options, rest, prog=f"jaxrl-rewards reproduce {slug}", description=description)
     return parsed.out, parsed.config

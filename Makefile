@@ -1,0 +1,40 @@
+# One command each, on a fresh machine with Python >= 3.11, pip and make.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test test-fast lint format bench tables clean
+
+demo: $(STAMP)
+	$(RUN) jaxrl_rewards.cli reproduce gui_g2 --out runs/demo
+	$(RUN) jaxrl_rewards.cli evaluate gui --out runs/demo/pointing
+
+test: $(STAMP)
+	$(RUN) pytest
+
+test-fast: $(STAMP)
+	$(RUN) pytest -m "not slow"
+
+lint: $(STAMP)
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+format: $(STAMP)
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+bench: $(STAMP)
+	$(RUN) jaxrl_rewards.cli bench
+
+tables: $(STAMP)
+	$(RUN) benchmarks.tables
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) pip install --quiet --upgrade pip
+	$(RUN) pip install --quiet -c constraints.txt -e ".[physics,log,gui,parity,test,dev]"
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) runs dist .pytest_cache .ruff_cache .hypothesis

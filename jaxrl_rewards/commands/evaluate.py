@@ -1,0 +1,104 @@
+"""`jaxrl-rewards evaluate RUN`: a checkpoint on held-out or your own input."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.core.files import atomic_write_json
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Evaluate a run's checkpoint, or the pointing policy that ships with the package."""
+    parser = argparse.ArgumentParser(
+        prog="jaxrl-rewards evaluate",
+        description="Evaluate a checkpoint: the folder of a training run, or `gui` for the "
+        "pointing policy that ships with the package.",
+    )
+    parser.add_argument("run", help="folder of a run, or `gui`")
+    parser.add_argument("--data", type=Path, help="GUI: folder or JSON file in ScreenSpot format")
+    parser.add_argument("--episodes", type=int, default=100, help="episodes per seed (default 100)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the episodes (default 1)")
+    parser.add_argument("--which", default="latest", help="latest, best, or an update number")
+    parser.add_argument("--out", type=Path, help="folder of the results (default: the run's)")
+    options = parser.parse_args(arguments)
+    if options.run == "gui":
+        return evaluate_gui(None, options)
+    folder = Path(options.run)
+    if not folder.is_dir():
+        raise InputError(f"there is no run at {folder}; give a run's folder, or `gui`")
+    if (folder / "gui_reader.npz").exists():
+        return evaluate_gui(folder / "gui_reader.npz", options)
+    return evaluate_run(folder, options)
+
+
+def evaluate_gui(checkpoint: Path | None, options: Any) -> int:
+    """Point at elements of generated screens, or of a folder in ScreenSpot format."""
+    from jaxrl_rewards.studies import gui_pointing
+
+    default = Path("runs/evaluate-gui") if checkpoint is None else checkpoint.parent / "evaluation"
+    gui_pointing.evaluate(checkpoint, options.data, options.out or default)
+    return 0
+
+
+def evaluate_run(folder: Path, options: Any) -> int:
+    """Play whole episodes with the policy of a PPO run."""
+    import jax
+    import numpy as np
+
+    from jaxrl_rewards.commands.train_ppo import build_ppo
+    from jaxrl_rewards.learners.ppo import PPOConfig
+    from jaxrl_rewards.studies.reproduce import summarise
+    from jaxrl_rewards.train.checkpoint import load_state
+    from jaxrl_rewards.train.evaluation import evaluate_policy
+    from jaxrl_rewards.train.record import read
+
+    if options.episodes < 1:
+        raise InputError(f"--episodes must be at least 1, got {options.episodes}")
+    stored = read(folder)
+    config = stored.get("config") or {}
+    if config.get("kind") != "ppo":
+        raise InputError(f"{folder} holds no PPO run (kind {config.get('kind')!r})")
+    values = dict(config["task"])
+    sizes = dict(values["ppo"])
+    sizes["hidden"] = tuple(sizes["hidden"])
+    known = {field.name for field in dataclasses.fields(PPOConfig)}
+    unknown = sorted(set(sizes) - known)
+    if unknown:
+        raise InputError(f"{folder}/config.json has the unknown field ppo.{unknown[0]}; remove it")
+    values["ppo"] = PPOConfig(**sizes)
+    env, learner = build_ppo(types.SimpleNamespace(**values))
+    seeds = stored.get("num_seeds")
+    which = int(options.which) if options.which.isdigit() else options.which
+    state, update = load_state(folder, learner, which=which, num_seeds=seeds)
+    key = jax.random.key(options.seed)
+    returns = []
+    for index in range(seeds or 1):
+        single = state if seeds is None else jax.tree.map(lambda leaf, i=index: leaf[i], state)
+        result = evaluate_policy(
+            learner, single, env, learner.hparams.env_params, key, options.episodes
+        )
+        returns.append(np.asarray(result["returns"]))
+    per_seed = [float(np.mean(values)) for values in returns]
+    record = {
+        "run": str(folder),
+        "env": env.spec.name,
+        "update": update,
+        "episodes": options.episodes,
+        "return_per_seed": summarise(per_seed),
+        "episode_returns": summarise(np.concatenate(returns)),
+    }
+    out = (options.out or folder) / "evaluation.json"
+    atomic_write_json(out, record)
+    low, high = record["episode_returns"]["interval"]
+    print(
+        f"{env.spec.name}, update {update}: mean return {record['episode_returns']['mean']:.2f} "
+        f"[{low:.2f}, {high:.2f}] over {options.episodes} episodes x {seeds or 1} seeds"
+    )
+    print(f"results in {out}")
+    return 0

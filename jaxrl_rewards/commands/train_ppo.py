@@ -1,0 +1,195 @@
+"""`jaxrl-rewards train ppo`: PPO on a registered world."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxrl_rewards.commands.arguments import parse
+from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.learners.ppo import PPOConfig, PPOHParams, make_ppo
+from jaxrl_rewards.rewards.schedule import Linear
+
+
+@dataclasses.dataclass(frozen=True)
+class PPOTask:
+    """Train PPO on a world."""
+
+    env: str = "CartPole-v1"
+    """Name of the world; `jaxrl-rewards list` shows all."""
+    out: Path | None = None
+    """Folder of the run; runs/ppo-ENV by default."""
+    steps: int = 500_000
+    """Environment steps per seed."""
+    seeds: int = 1
+    """Independent seeds, trained side by side under one vmap."""
+    seed: int = 0
+    """Seed of the random key."""
+    resume: bool = False
+    """Go on from the newest checkpoint in the folder."""
+    learning_rate: float = 2.5e-4
+    """Adam's step size, decayed linearly to 0 unless --anneal False."""
+    anneal: bool = True
+    """Decay the learning rate linearly to 0."""
+    discount: float = 0.99
+    """Discount factor."""
+    trace_decay: float = 0.95
+    """Lambda of generalised advantage estimation."""
+    clip: float = 0.2
+    """Clip range of the importance ratio."""
+    entropy_coefficient: float = 0.01
+    """Weight of the entropy bonus."""
+    value_coefficient: float = 0.5
+    """Weight of the value loss."""
+    max_grad_norm: float = 0.5
+    """Global norm to which gradients are clipped."""
+    reward_weights: str = "{}"
+    """JSON object: new weights of the world's reward terms, e.g. '{"torque": 0.0}'."""
+    chunk: int = 10
+    """Updates per logged row."""
+    checkpoint_every: int | None = None
+    """Updates between checkpoints; a tenth of the run by default."""
+    evaluation_episodes: int = 32
+    """Episodes per evaluation."""
+    tensorboard: bool = False
+    """Also write TensorBoard files (needs the `log` extra)."""
+    ppo: PPOConfig = PPOConfig()  # noqa: RUF009
+    """Static sizes and switches."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse the flags and train."""
+    task = parse(
+        PPOTask, arguments, prog="jaxrl-rewards train ppo", description="Train PPO on a world."
+    )
+    return run_ppo(task)
+
+
+def run_ppo(task: Any) -> int:
+    """Train as `task` says; writes the run's folder."""
+    import jax
+
+    from jaxrl_rewards.train.evaluation import make_evaluator
+    from jaxrl_rewards.train.runner import run
+
+    checks = {
+        "steps": (task.steps >= 1, "at least 1"),
+        "seeds": (task.seeds >= 1, "at least 1"),
+        "discount": (0.0 <= task.discount <= 1.0, "between 0 and 1"),
+        "trace_decay": (0.0 <= task.trace_decay <= 1.0, "between 0 and 1"),
+        "clip": (task.clip > 0, "above 0"),
+        "learning_rate": (task.learning_rate > 0, "above 0"),
+        "chunk": (task.chunk >= 1, "at least 1"),
+        "evaluation_episodes": (task.evaluation_episodes >= 1, "at least 1"),
+    }
+    for name, (good, needed) in checks.items():
+        if not good:
+            raise InputError(
+                f"--{name.replace('_', '-')} must be {needed}, got {getattr(task, name)}"
+            )
+    env, learner = build_ppo(task)
+    updates = max(1, round(task.steps / learner.samples_per_update))
+    out = Path("runs") / f"ppo-{task.env}" if task.out is None else task.out
+    seeds = None if task.seeds == 1 else task.seeds
+    evaluate = make_evaluator(
+        learner, env, learner.hparams.env_params, task.evaluation_episodes, num_seeds=seeds
+    )
+    config = {"kind": "ppo", "task": dataclasses.asdict(task)}
+    for transient in ("out", "resume", "tensorboard"):
+        config["task"].pop(transient)
+    result = run(
+        learner,
+        key=jax.random.key(task.seed),
+        total_updates=updates,
+        out_dir=out,
+        chunk_updates=min(task.chunk, updates),
+        resume=task.resume,
+        num_seeds=seeds,
+        evaluate=evaluate,
+        checkpoint_every=task.checkpoint_every,
+        best_metric="evaluation/return",
+        config=config,
+        show=("episode_return",),
+        log=("jsonl", "tensorboard") if task.tensorboard else ("jsonl",),
+        title=f"PPO on {task.env}",
+    )
+    return _report(result, out)
+
+
+def _report(result: Any, out: Path) -> int:
+    import numpy as np
+
+    last = {
+        name: float(np.nanmean(values[-1]))
+        for name, values in result.history.items()
+        if name in ("episode_return", "evaluation/return") and len(values)
+    }
+    if result.interrupted:
+        print(f"interrupted after {result.updates} updates; go on with --resume --out {out}")
+        return 128 + int(result.signal_number or 15)
+    print(
+        f"{result.updates} updates, {result.samples_per_second:,.0f} steps/s, "
+        f"compilation {result.compile_seconds:.1f} s; "
+        + ", ".join(f"{name} {value:.1f}" for name, value in last.items())
+    )
+    print(f"results in {out}: metrics.jsonl, curves.png, checkpoints/, config.json")
+    print(f"next: jaxrl-rewards evaluate {out}")
+    return 0
+
+
+def build_ppo(task: Any) -> tuple[Any, Any]:
+    """The world and the learner that a task (or a run's stored `config.task`) describes."""
+    from jaxrl_envs import registry
+
+    env = registry.make(task.env)
+    params = env.default_params()
+    weights = reward_weights(task.reward_weights, params.reward)
+    params = params.replace(reward=weights)
+    samples = task.ppo.num_envs * task.ppo.unroll_length
+    updates = max(1, round(task.steps / samples))
+    rate: Any = task.learning_rate
+    if task.anneal:
+        rate = Linear(start=rate, stop=0.0, begin=0.0, end=float(updates))
+    hparams = PPOHParams(
+        env_params=params,
+        learning_rate=rate,
+        discount=task.discount,
+        trace_decay=task.trace_decay,
+        clip=task.clip,
+        entropy_coefficient=task.entropy_coefficient,
+        value_coefficient=task.value_coefficient,
+        max_grad_norm=task.max_grad_norm,
+    )
+    return env, make_ppo(env, task.ppo, hparams=hparams)
+
+
+def reward_weights(text: str, reward: Any) -> Any:
+    """The world's reward with the weights that a JSON object names replaced."""
+    import jax.numpy as jnp
+
+    try:
+        wanted = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"--reward-weights is not valid JSON ({error}): {text!r}") from None
+    if not isinstance(wanted, dict):
+        raise InputError(f"--reward-weights must be a JSON object, got {text!r}")
+    if not wanted:
+        return reward
+    for name, value in wanted.items():
+        if name not in reward.names:
+            raise InputError(
+                f"--reward-weights names {name!r}, but the world's reward has the terms "
+                f"{', '.join(reward.names)}"
+            )
+        finite = isinstance(value, (int, float)) and abs(value) < float("inf")
+        if isinstance(value, bool) or not finite:
+            raise InputError(f"--reward-weights: the weight of {name!r} must be a number")
+    total = reward * 1.0
+    weights = tuple(
+        jnp.asarray(wanted[name], jnp.float32) if name in wanted else weight
+        for name, weight in zip(total.names, total.weights, strict=True)
+    )
+    return total.replace(weights=weights)
