@@ -97,6 +97,27 @@ def place(tree: PyTree, shardings: PyTree) -> PyTree:
     return jax.tree.map(_place_leaf, tree, shardings)
 
 
+def shard_batch(tree: PyTree, axis: int = 0) -> PyTree:
+    """Within a computation: ask for axis `axis` of every leaf to be split over "data".
+
+    For batches that a learner makes inside its update (prompts, answers), which no sharding of
+    its state reaches. Leaves whose axis the "data" size does not divide, and computations outside
+    `jax.set_mesh(mesh)` (which the runner enters), are left as they are; values never change.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    size = 1 if mesh.empty else dict(mesh.shape).get("data", 1)
+    if size == 1:
+        return tree
+    spec = PartitionSpec(*([None] * axis), "data")
+
+    def one(leaf: jax.Array) -> jax.Array:
+        if leaf.ndim <= axis or leaf.shape[axis] % size:
+            return leaf
+        return jax.lax.with_sharding_constraint(leaf, spec)
+
+    return jax.tree.map(one, tree)
+
+
 def parameter_sharding(params: PyTree, mesh: Mesh, *, large: int = LARGE) -> PyTree:
     """Shardings of parameters, and of optimiser states shaped like them.
 

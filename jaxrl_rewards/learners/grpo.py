@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxrl_rewards.core import Env, record
+from jaxrl_rewards.core.mesh import shard_batch
 from jaxrl_rewards.credit.group import group_advantages, reward_spread
 from jaxrl_rewards.credit.normalise import masked_whiten
 from jaxrl_rewards.learners.action_head import ActionHead, action_head
@@ -238,7 +239,7 @@ def sample_answers(
         shape = (num_prompts, group_size, *leaf.shape[1:])
         return jnp.broadcast_to(leaf[:, None], shape)
 
-    state, timestep = jax.tree.map(repeat, (state, timestep))
+    state, timestep = shard_batch(jax.tree.map(repeat, (state, timestep)))
     env_step = jax.vmap(jax.vmap(env.step, in_axes=(0, 0, 0, None)), in_axes=(0, 0, 0, None))
 
     def step(carry, step_key):

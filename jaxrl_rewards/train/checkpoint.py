@@ -81,8 +81,9 @@ class Checkpoints:
             state=self._ocp.args.StandardSave(state), record=self._ocp.args.JsonSave(record)
         )
         metrics = None if metric is None or not np.isfinite(metric) else {"best": float(metric)}
-        self._manager.save(update, args=items, metrics=metrics, force=True)
+        self.wait()  # for the save before, which may still be moving files into the trash
         self._empty_trash()
+        self._manager.save(update, args=items, metrics=metrics, force=True)
 
     def restore(self, abstract: PyTree) -> tuple[PyTree, dict[str, Any]] | None:
         """The newest readable checkpoint as `(state, record)`; None where there is none at all.

@@ -19,12 +19,13 @@ from jaxrl_rewards.core.files import jsonable
 Row = dict[str, Any]
 """One logged line: numbers, or lists of numbers over seeds."""
 
-BOOKKEEPING = ("update", "samples", "seconds", "samples_per_second", "skipped")
+BOOKKEEPING = ("update", "samples", "seconds", "samples_per_second", "skipped_total")
 PREFERRED = (
     "evaluation/return",
     "evaluation/success",
     "episode_return",
     "return",
+    "score",
     "success",
     "accuracy",
     "reward",

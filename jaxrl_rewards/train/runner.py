@@ -8,6 +8,7 @@ chunk. While a chunk computes, the host logs and saves the one before.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ from jaxrl_rewards.train import record
 from jaxrl_rewards.train.checkpoint import FOLDER, Checkpoints, abstract_state
 from jaxrl_rewards.train.distributed import agree_on_any, is_writer
 from jaxrl_rewards.train.logging import (
+    BOOKKEEPING,
     JsonlLog,
     Progress,
     Row,
@@ -62,10 +64,10 @@ class RunResult:
     signal_number: int | None
     """That signal (a command exits with 128 + it), when this process received it."""
     seconds: float
-    """Training time of this call without compilation."""
+    """Training time of this call, without compilation and evaluation."""
     compile_seconds: float
     samples_per_second: float
-    """Over this call, all seeds together, without compilation."""
+    """Over `seconds`, all seeds together."""
 
 
 def run(
@@ -256,7 +258,8 @@ class _Loop:
         self._chunk = self._compile_chunk(axes, shardings)
         jax.block_until_ready(self.state)
         self.compile_seconds = time.perf_counter() - began
-        self.skipped = np.asarray(self.state.skipped)
+        where = None if self.mesh is None else replicated(self.mesh)
+        self.skipped = np.asarray(jax.jit(jnp.copy, out_shardings=where)(self.state.skipped))
 
     def _first_state(self, initial_state: Any, axes: int | None, shardings: Any) -> Any:
         if initial_state is not None:
@@ -279,31 +282,44 @@ class _Loop:
             update = jax.vmap(update, in_axes=(0, axes))
         after, metric_shapes = jax.eval_shape(update, self.state, self.hparams)
         _same_structure(self.state, after)
+        for name in BOOKKEEPING:
+            if name in metric_shapes:
+                raise ValueError(f"the learner's metric {name!r} has a name that the log needs")
         length = self.length
 
-        def chunk(state: Any, hparams: Any, count: jax.Array) -> tuple[Any, Any, jax.Array]:
+        def chunk(state: Any, hparams: Any, count: jax.Array) -> tuple[Any, Any, tuple]:
             buffers = jax.tree.map(
                 lambda leaf: jnp.zeros((length, *leaf.shape), leaf.dtype), metric_shapes
             )
 
             def body(index: jax.Array, carry: tuple) -> tuple:
-                state, buffers = carry
-                state, metrics = update(state, hparams)
+                before, buffers, idle = carry
+                state, metrics = update(before, hparams)
+                idle = idle + _refused_whole(before, state).astype(jnp.int32)
                 # keeps the storing of metrics, whose size is the chunk's, out of the arithmetic
                 metrics = jax.lax.optimization_barrier(metrics)
                 buffers = jax.tree.map(
                     lambda buffer, value: buffer.at[index].set(value), buffers, metrics
                 )
-                return jax.tree.map(_strong, state), buffers
+                return jax.tree.map(_strong, state), buffers, idle
 
-            state, buffers = jax.lax.fori_loop(0, count, body, (state, buffers))
-            return state, buffers, state.skipped
+            start = (state, buffers, jnp.zeros_like(state.skipped))
+            state, buffers, idle = jax.lax.fori_loop(0, count, body, start)
+            return state, buffers, (state.skipped, idle)
 
         outputs = None
         if self.mesh is not None:
             outputs = (shardings, replicated(self.mesh), replicated(self.mesh))
-        compiled = jax.jit(chunk, donate_argnums=0, out_shardings=outputs)
-        return compiled.lower(self.state, self.hparams, np.int32(1)).compile()
+        jitted = jax.jit(chunk, donate_argnums=0, out_shardings=outputs)
+        seeds_are_split = (
+            self.mesh is not None
+            and self.num_seeds is not None
+            and self.num_seeds % self.mesh.shape["data"] == 0
+        )
+        # batches made within an update ask for this mesh, unless whole seeds have taken it
+        inner = self.mesh is not None and not seeds_are_split
+        with jax.set_mesh(self.mesh) if inner else contextlib.nullcontext():
+            return jitted.lower(self.state, self.hparams, np.int32(1)).compile()
 
     def open_logs(self, log: Sequence[str], progress: bool, show: tuple[str, ...]) -> None:
         """Open the files at the place where the checkpoint left them."""
@@ -337,20 +353,20 @@ class _Loop:
 
     def train(self, stop: StopRequest) -> RunResult:
         """Run the chunks."""
-        began = time.perf_counter()
-        first, self.last_saved = self.done, self.done if self.restored else None
+        first, seconds = self.done, 0.0
         evaluated = saved = self.done
         flight = self._launch() if self.done < self.total else None
         interrupted = agree_on_any(bool(stop), self.mesh) and flight is None
         while flight is not None:
-            count, metrics, skipped = flight
-            metrics, skipped = jax.tree.map(np.asarray, (metrics, skipped))  # waits for the chunk
+            count, *results = flight
+            metrics, (skipped, idle) = jax.tree.map(np.asarray, results)  # waits for the chunk
             self.done += count
-            seconds = time.perf_counter() - began
+            chunk_seconds = time.perf_counter() - self.launched
+            seconds += chunk_seconds
             interrupted = agree_on_any(bool(stop), self.mesh)
             last = interrupted or self.done >= self.total
-            row = self._row(count, metrics, skipped, seconds)
-            stuck = self._all_refused(count, skipped)
+            row = self._row(count, metrics, skipped, seconds, chunk_seconds)
+            stuck = self._all_refused(count, skipped, idle)
             evaluation_due = self.evaluate is not None and (
                 self.done - evaluated >= self.evaluate_every or self.done >= self.total
             )
@@ -378,7 +394,6 @@ class _Loop:
                     "refused because a gradient was not finite; lower the learning rate, clip "
                     "gradients, or look for a reward or observation that is not finite"
                 )
-        seconds = time.perf_counter() - began
         self._finish_files()
         samples = (self.done - first) * self.learner.samples_per_update * (self.num_seeds or 1)
         return RunResult(
@@ -404,35 +419,40 @@ class _Loop:
 
     def _launch(self) -> tuple[int, Any, Any]:
         count = min(self.length - self.done % self.length, self.total - self.done)
-        self.state, metrics, skipped = self._chunk(self.state, self.hparams, np.int32(count))
-        return count, metrics, skipped
+        self.launched = time.perf_counter()
+        self.state, metrics, counters = self._chunk(self.state, self.hparams, np.int32(count))
+        return count, metrics, counters
 
-    def _row(self, count: int, metrics: Any, skipped: np.ndarray, seconds: float) -> Row:
+    def _row(
+        self,
+        count: int,
+        metrics: Any,
+        skipped: np.ndarray,
+        seconds: float,
+        chunk_seconds: float,
+    ) -> Row:
         samples = self.learner.samples_per_update * (self.num_seeds or 1)
-        previous = getattr(self, "_previous_seconds", 0.0)
-        self._previous_seconds = seconds
         row: Row = {
             "update": self.done,
             "samples": self.done * self.learner.samples_per_update,
             "seconds": self.seconds_before + seconds,
-            "samples_per_second": count * samples / max(seconds - previous, 1e-9),
-            "skipped": skipped.tolist(),
+            "samples_per_second": count * samples / max(chunk_seconds, 1e-9),
+            "skipped_total": skipped.tolist(),
         }
         for name, values in metrics.items():
             row[name] = _mean_of_known(values[:count]).tolist()
         return row
 
-    def _all_refused(self, count: int, skipped: np.ndarray) -> bool:
+    def _all_refused(self, count: int, skipped: np.ndarray, idle: np.ndarray) -> bool:
         refused = skipped - self.skipped
         self.skipped = skipped
-        worst, least = int(refused.max()), int(refused.min())
-        if worst > 0:
+        if refused.max() > 0:
             where = "" if self.num_seeds is None else f" in {int((refused > 0).sum())} seeds"
             self.bar.note(
-                f"warning: up to {worst} of {count} updates up to update {self.done} were "
-                f"refused{where}: a gradient was not finite"
+                f"warning: {int(refused.max())} optimiser steps in updates {self.done - count + 1} "
+                f"to {self.done} were refused{where}: a gradient was not finite"
             )
-        self.refused_in_a_row = self.refused_in_a_row + count if least == count else 0
+        self.refused_in_a_row = self.refused_in_a_row + count if idle.min() == count else 0
         return self.refused_in_a_row >= min(REFUSED_LIMIT, self.total)
 
     def _evaluate(self) -> Row:
@@ -479,6 +499,19 @@ def _strong(leaf: jax.Array) -> jax.Array:
     if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
         return leaf
     return jax.lax.convert_element_type(leaf, leaf.dtype)
+
+
+def _refused_whole(before: LearnerState, after: LearnerState) -> jax.Array:
+    """Whether an update was refused in full: `skipped` has grown and no parameter has moved.
+
+    Per seed where `skipped` has a seed axis. (A learner may count optimiser steps, of which one
+    update takes several, so the growth alone does not tell.)
+    """
+    grown = after.skipped > before.skipped
+    for old, new in zip(jax.tree.leaves(before.params), jax.tree.leaves(after.params), strict=True):
+        same = old == new
+        grown &= jnp.all(same, axis=tuple(range(grown.ndim, same.ndim)))
+    return grown
 
 
 def _mean_of_known(values: np.ndarray) -> np.ndarray:

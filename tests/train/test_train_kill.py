@@ -95,5 +95,6 @@ def test_three_kills_change_no_bit(repository, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_twenty_kills_change_no_bit(repository, tmp_path):
     assert kill_and_resume(repository, tmp_path, "toy", 3000, 10, 10, kills=20) >= 15

@@ -228,9 +228,9 @@ def test_refused_updates_are_counted_and_a_hopeless_run_ends_with_an_error(
     options = {"hparams": hparams, "out_dir": tmp_path, "progress": True, "checkpoint_every": 5}
     with pytest.raises(NonFiniteUpdates, match="every one of the last 10 updates up to update 25"):
         train(learner, total=40, **options)
-    assert "up to 3 of 5 updates up to update 15 were refused" in capsys.readouterr().err
+    assert "3 optimiser steps in updates 11 to 15 were refused" in capsys.readouterr().err
     rows = read_jsonl(tmp_path / "metrics.jsonl")
-    assert [row["skipped"] for row in rows] == [0, 0, 3, 8, 13]
+    assert [row["skipped_total"] for row in rows] == [0, 0, 3, 8, 13]
     state, update = load_state(tmp_path, learner)
     assert update == 20 and all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
 
@@ -241,7 +241,7 @@ def test_a_single_seed_that_fails_only_warns(learner, capsys):
     )
     result = train(learner, hparams=hparams, num_seeds=2, vmap_hparams=True, progress=True)
     assert "refused in 1 seeds" in capsys.readouterr().err
-    np.testing.assert_array_equal(result.history["skipped"][-1], [23, 0])
+    np.testing.assert_array_equal(result.history["skipped_total"][-1], [23, 0])
 
 
 def test_static_mistakes_are_named(learner):

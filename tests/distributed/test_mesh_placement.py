@@ -1,0 +1,84 @@
+"""Placement on a mesh of one device; several devices are tried in tests/distributed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec
+
+from jaxrl_rewards.core import mesh as meshes
+from tests.train.toys import BATCH, make_regression
+
+
+class Grid:
+    """The sizes of a mesh that this process has no devices for."""
+
+    def __init__(self, **shape):
+        self.shape = shape
+
+
+@pytest.fixture
+def specs(monkeypatch):
+    """Shardings as their bare specs, so that sizes beyond the machine's can be asked for."""
+    monkeypatch.setattr(meshes, "NamedSharding", lambda mesh, spec: spec)
+
+
+def shaped(*shape):
+    return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+
+def test_sizes_are_checked():
+    mesh = meshes.make_mesh()
+    assert mesh.axis_names == ("data", "model")
+    assert dict(mesh.shape) == {"data": jax.device_count(), "model": 1}
+    with pytest.raises(ValueError, match="needs 64 devices"):
+        meshes.make_mesh(data=32, model=2)
+    with pytest.raises(ValueError, match="must be at least 1"):
+        meshes.make_mesh(model=0)
+    with pytest.raises(ValueError, match="model=3 does not divide"):
+        meshes.make_mesh(model=3)
+
+
+def test_values_and_keys_are_placed():
+    mesh = meshes.make_mesh()
+    tree = {"a": np.arange(4.0), "key": jax.random.split(jax.random.key(0), 4)}
+    for placed in (meshes.shard_leading(tree, mesh), meshes.replicate(tree, mesh)):
+        np.testing.assert_array_equal(placed["a"], tree["a"])
+        assert (placed["key"] == tree["key"]).all()
+    with pytest.raises(ValueError, match=r"\['b'\] of shape \(\) cannot be split"):
+        meshes.shard_leading({"b": 1.0}, mesh)
+
+
+def test_small_parameters_are_replicated_and_large_ones_split(specs):
+    params = {"wide": shaped(6, 1024), "odd": shaped(7, 9), "scalar": shaped()}
+    grid = Grid(data=2, model=4)
+    small = meshes.parameter_sharding(params, grid)
+    assert set(small.values()) == {PartitionSpec()}
+    large = meshes.parameter_sharding(params, grid, large=100)
+    assert large["wide"] == PartitionSpec(None, "model")
+    assert large["odd"] == large["scalar"] == PartitionSpec()
+    alone = meshes.parameter_sharding(params, Grid(data=8, model=1), large=100)
+    assert set(alone.values()) == {PartitionSpec()}
+
+
+def test_worlds_and_seeds_go_over_data(specs):
+    learner = make_regression()
+    one = jax.eval_shape(learner.init, jax.random.key(0), learner.hparams)
+    found = meshes.state_sharding(one, Grid(data=4, model=1))
+    assert found.env_state == {"inputs": PartitionSpec("data"), "count": PartitionSpec()}
+    assert found.statistics == {"errors": PartitionSpec("data")}
+    assert found.params["first"] == found.key == PartitionSpec()
+    uneven = meshes.state_sharding(one, Grid(data=BATCH - 1, model=1))
+    assert uneven.env_state["inputs"] == PartitionSpec()
+
+    def seeds(count):
+        keys = jax.random.split(jax.random.key(0), count)
+        return jax.eval_shape(jax.vmap(learner.init, in_axes=(0, None)), keys, learner.hparams)
+
+    split = meshes.state_sharding(seeds(8), Grid(data=4, model=1), num_seeds=8)
+    assert set(jax.tree.leaves(split, is_leaf=lambda x: isinstance(x, PartitionSpec))) == {
+        PartitionSpec("data")
+    }
+    inner = meshes.state_sharding(seeds(3), Grid(data=4, model=1), num_seeds=3)
+    assert inner.env_state["inputs"] == PartitionSpec(None, "data")
+    assert inner.params["first"] == PartitionSpec()
