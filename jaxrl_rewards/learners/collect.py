@@ -150,6 +150,8 @@ class Collector:
             keys = jax.random.split(key_env, config.num_envs)
             state, nxt = env_step(keys, state, head.to_env(action), env_params_ready)
             # V(final_obs) is needed at time limits only, which most steps do not have.
+            if config.time_limits == "termination":
+                nxt = nxt.replace(terminated=nxt.done)
             cut = nxt.truncated & ~nxt.terminated
             final_value = jax.lax.cond(
                 jnp.any(cut),

@@ -46,6 +46,8 @@ class PPOConfig:
     """One trunk for actor and critic instead of two."""
     squash: bool = False
     """Tanh-normal actions for bounded Box spaces instead of clipped Gaussian ones."""
+    time_limits: str = "bootstrap"
+    """bootstrap from the final observation at a time limit, or treat it as a termination."""
     auto_reset: str = "fresh"
     """How episodes restart: fresh, pool or cached."""
     normalise_observations: bool = False
@@ -65,6 +67,10 @@ class PPOConfig:
         for name in ("num_envs", "unroll_length", "num_epochs", "num_minibatches"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.time_limits not in ("bootstrap", "termination"):
+            raise ValueError(
+                f"time_limits={self.time_limits!r} is unknown; choose bootstrap or termination"
+            )
         if self.num_envs % self.shuffle_shards:
             raise ValueError(
                 f"shuffle_shards={self.shuffle_shards} must divide num_envs={self.num_envs}"
