@@ -305,3 +305,39 @@ def test_brax_actions_are_decoded():
         jax.random.key(0), state.pipeline_state, jnp.asarray([1.0]), pendulum.default_params()
     )
     np.testing.assert_allclose(half.pipeline_state.theta_dot, expected.theta_dot, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_braxs_ppo_learns_our_cartpole(monkeypatch):
+    """74k steps of brax's own trainer lift the mean return well above the random policy's 22."""
+    need("brax")
+    if not hasattr(jax, "device_put_replicated"):  # jax 0.10 removed what brax 0.14 still calls
+        monkeypatch.setattr(jax, "device_put_replicated", _replicate, raising=False)
+    from brax.training.agents.ppo import train as ppo
+
+    returns = []
+    ppo.train(
+        environment=to_brax(CartPole()),
+        num_timesteps=60_000,
+        episode_length=500,
+        num_envs=64,
+        batch_size=64,
+        num_minibatches=8,
+        unroll_length=16,
+        num_updates_per_batch=4,
+        num_evals=2,
+        learning_rate=1e-3,
+        entropy_cost=1e-3,
+        discounting=0.99,
+        normalize_observations=True,
+        num_eval_envs=32,
+        progress_fn=lambda _, metrics: returns.append(float(metrics["eval/episode_reward"])),
+    )
+    assert returns[0] < 60 and returns[-1] > 150
+
+
+def _replicate(tree, devices):
+    count = len(devices)
+    return jax.tree.map(
+        lambda leaf: jnp.broadcast_to(jnp.asarray(leaf)[None], (count, *jnp.shape(leaf))), tree
+    )
