@@ -13,7 +13,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,6 @@ from jax.sharding import Mesh
 
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.mesh import replicate, replicated, state_sharding
-from jaxrl_rewards.learners.api import Learner, LearnerState
 from jaxrl_rewards.train import record
 from jaxrl_rewards.train.checkpoint import FOLDER, Checkpoints, abstract_state
 from jaxrl_rewards.train.distributed import agree_on_any, is_writer
@@ -38,6 +37,9 @@ from jaxrl_rewards.train.logging import (
 )
 from jaxrl_rewards.train.plots import learning_curves
 from jaxrl_rewards.train.signals import StopRequest
+
+if TYPE_CHECKING:
+    from jaxrl_rewards.learners.api import Learner, LearnerState
 
 LOGS = ("jsonl", "curves", "tensorboard")
 REFUSED_LIMIT = 10

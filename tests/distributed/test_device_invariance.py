@@ -31,7 +31,7 @@ def launch(repository, *arguments):
 def finish(*processes):
     try:
         for process in processes:
-            output, _ = process.communicate(timeout=240)
+            output, _ = process.communicate(timeout=600)
             assert process.returncode == 0, output
     finally:
         for process in processes:
@@ -109,6 +109,7 @@ def test_seeds_are_split_over_devices(repository, tmp_path):
     check(outputs(repository, tmp_path, "toy", "--updates", 2, "--seeds", 4))
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("learner", ["ppo", "grpo"])
 def test_one_update_of_a_real_learner(repository, tmp_path, learner):
     check(outputs(repository, tmp_path, learner))

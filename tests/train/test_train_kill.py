@@ -30,7 +30,7 @@ def start(repository, name, folder, updates, chunk, every, output):
 
 
 def to_the_end(process):
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
     return output
 
@@ -98,3 +98,9 @@ def test_three_kills_change_no_bit(repository, tmp_path):
 @pytest.mark.timeout(1800)
 def test_twenty_kills_change_no_bit(repository, tmp_path):
     assert kill_and_resume(repository, tmp_path, "toy", 3000, 10, 10, kills=20) >= 15
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_kills_change_no_bit_of_ppo(repository, tmp_path):
+    assert kill_and_resume(repository, tmp_path, "ppo", 400, 5, 5, kills=6) >= 3
