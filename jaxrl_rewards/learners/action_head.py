@@ -129,6 +129,12 @@ def _gaussian_head(space: Box, squash: bool, min_log_std: float) -> ActionHead:
     def reduce(values):
         return values.sum(-1) if space.shape else values
 
+    def entropy(output):
+        joint = distribution(output)
+        if not space.shape:  # the distributions sum over a last axis, which a scalar lacks
+            joint = jax.tree.map(lambda leaf: leaf[..., None], joint)
+        return joint.entropy()
+
     def per_component(output, action):
         mean, log_std = split(output)
         if squash:
@@ -153,7 +159,7 @@ def _gaussian_head(space: Box, squash: bool, min_log_std: float) -> ActionHead:
         size=2 * size,
         sample=sample,
         log_prob=lambda output, action: reduce(per_component(output, action)),
-        entropy=lambda output: distribution(output).entropy(),
+        entropy=entropy,
         mode=lambda output: distribution(output).mode(),
         token_log_prob=token_log_prob,
         to_env=to_env,

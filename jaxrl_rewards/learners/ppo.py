@@ -199,6 +199,7 @@ def make_ppo(
 
     def act(state: LearnerState, obs: Any, carry: Any, key: Any, deterministic: bool = True):
         obs = collector.normalise(state.normaliser, obs)
+        carry = network.initial_carry() if carry is None else carry
         output, carry = network.actor(state.params, obs, carry)
         action = head.mode(output) if deterministic else head.sample(key, output)[0]
         return head.to_env(action), carry
