@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrl_rewards.credit.checks import same_shape
+from jaxrl_rewards.credit.checks import at_least_float32, keep_where, same_shape
 
 
 def _backward(decay: Float[Array, "T"], value: Float[Array, "T"]) -> Float[Array, "T"]:
@@ -40,8 +40,9 @@ def gae(
     δ_t = r_t + γ (1 − terminated_t) V(s'_t) − V(s_t)
     A_t = δ_t + γ λ (1 − max(terminated, truncated)_t) A_{t+1},  returns = A + V
 
-    `next_values` are values of the true successors. Steps with `mask` 0 get advantage 0, return
-    V, and pass nothing back; whatever stands there is ignored, NaN included.
+    `next_values` are values of the true successors. Steps with `mask` 0 get advantage 0 and return
+    0, and pass nothing back; whatever stands there is ignored, NaN included, as is `next_values`
+    of terminated steps.
     """
     same_shape(
         rewards=rewards,
@@ -51,17 +52,16 @@ def gae(
         truncated=truncated,
         mask=mask,
     )
-    terminated = terminated.astype(jnp.float32)
-    truncated = truncated.astype(jnp.float32)
+    inputs = at_least_float32(rewards, values, next_values, terminated, truncated)
+    if mask is not None:
+        inputs = keep_where(mask > 0, *inputs)
+    rewards, values, next_values, terminated, truncated = inputs
     # `where`, not a product: a terminal step's successor value may be anything.
     bootstrap = jnp.where(terminated > 0, 0.0, next_values)
     delta = rewards + discount * bootstrap - values
     decay = discount * trace_decay * (1.0 - jnp.maximum(terminated, truncated))
     if mask is not None:
-        keep = mask > 0
-        delta = jnp.where(keep, delta, 0.0)
-        decay = jnp.where(keep, decay, 0.0)
-        values = jnp.where(keep, values, 0.0)
+        delta, decay = keep_where(mask > 0, delta, decay)
     advantages = _backward(decay, delta)
     return advantages, advantages + values
 
@@ -87,9 +87,13 @@ def lambda_returns(
         truncated=truncated,
         mask=mask,
     )
-    going_on = 1.0 - terminated.astype(jnp.float32)
+    inputs = at_least_float32(rewards, next_values, terminated, truncated)
+    if mask is not None:
+        inputs = keep_where(mask > 0, *inputs)
+    rewards, next_values, terminated, truncated = inputs
+    going_on = 1.0 - terminated
     last = jnp.arange(rewards.shape[0]) == rewards.shape[0] - 1
-    inside = jnp.where(truncated.astype(bool) | last, 0.0, 1.0)
+    inside = jnp.where((truncated > 0) | last, 0.0, 1.0)
     if mask is not None:
         following = jnp.concatenate([mask[1:] > 0, jnp.zeros((1,), bool)])
         inside = jnp.where(following, inside, 0.0)
@@ -98,7 +102,7 @@ def lambda_returns(
     own = rewards + discount * going_on * (1.0 - weight) * bootstrap
     decay = discount * going_on * weight
     if mask is not None:
-        own, decay = jnp.where(mask > 0, own, 0.0), jnp.where(mask > 0, decay, 0.0)
+        own, decay = keep_where(mask > 0, own, decay)
     return _backward(decay, own)
 
 
@@ -133,8 +137,10 @@ def gae_brax(
     A_t = r_t + γ (1 − termination_t) vs_{t+1} − V_t with vs the λ-return.
     """
     same_shape(rewards=rewards, values=values, termination=termination, truncation=truncation)
-    keep = 1.0 - truncation.astype(jnp.float32)
-    going_on = 1.0 - termination.astype(jnp.float32)
+    rewards, values, termination, truncation = at_least_float32(
+        rewards, values, termination, truncation
+    )
+    keep, going_on = 1.0 - truncation, 1.0 - termination
     following = jnp.concatenate([values[1:], bootstrap_value[None]])
     delta = (rewards + discount * going_on * following - values) * keep
     targets = _backward(discount * going_on * keep * trace_decay, delta) + values
@@ -154,10 +160,14 @@ def token_gae(
 
     The recursion of `gae` without ends; positions with mask 0 (tool output, padding) are stepped
     over: the next value and the running advantage are carried across them undiscounted, and the
-    bootstrap after the last token is 0. At masked positions both outputs hold the carried
-    numbers, as in verl; multiply by the mask where they are used.
+    bootstrap after the last token is 0. At masked positions the advantage is the carried one and
+    the return adds the value that stands there (NaN counts as 0), as in verl; multiply by the
+    mask where they are used.
     """
     same_shape(rewards=rewards, values=values, mask=mask)
+    rewards, values = at_least_float32(rewards, values)
+    (rewards,) = keep_where(mask > 0, rewards)
+    (values,) = keep_where((mask > 0) | jnp.isfinite(values), values)
 
     def step(carry, inputs):
         next_value, advantage = carry

@@ -1,8 +1,9 @@
 """Advantages relative to the other answers to the same prompt.
 
 `group_advantages` takes one group `[G]` (lift with `vmap`); the `segment_*` functions take a flat
-batch with group ids. A mask (or a NaN score) marks an answer that could not be scored: it is left
-out of the baseline and gets advantage 0. A group whose scores are all equal gets exactly 0.
+batch with group ids. A mask (or a score that is not finite) marks an answer that could not be
+scored: it is left out of the baseline and gets advantage 0. A group whose scores are all equal
+gets exactly 0.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxrl_rewards.credit.checks import one_of, same_shape
-from jaxrl_rewards.credit.normalise import masked_whiten
+from jaxrl_rewards.credit.checks import at_least_float32, keep_where, one_of, same_shape
+from jaxrl_rewards.credit.normalise import masked_var, masked_whiten
 
 MODES = ("grpo", "dr_grpo", "rloo", "pass_at_k", "pass_at_k_margin", "opo")
 
 
 def _scorable(scores: Array, mask: Array | None) -> Array:
-    known = ~jnp.isnan(scores)
+    known = jnp.isfinite(scores)
     return known if mask is None else known & (mask > 0)
 
 
@@ -41,9 +42,6 @@ def group_advantages(
 
     With `rloo`, one answer alone gets 0.
     """
-    one_of("mode", mode, MODES)
-    if mode == "opo" and lengths is None:
-        raise ValueError("mode 'opo' needs the answers' lengths")
     group = jnp.zeros(scores.shape, jnp.int32)
     return segment_advantages(scores, group, 1, mask, mode=mode, epsilon=epsilon, lengths=lengths)
 
@@ -66,8 +64,11 @@ def segment_advantages(
     as verl does; "zero" gives it 0.
     """
     one_of("mode", mode, MODES)
+    if mode == "opo" and lengths is None:
+        raise ValueError("mode 'opo' needs the answers' lengths")
     one_of("lone_answer", lone_answer, ("zero", "score"))
     same_shape(scores=scores, group_id=group_id, mask=mask, lengths=lengths)
+    scores, lengths = at_least_float32(scores, lengths)
     known = _scorable(scores, mask)
     scores = jnp.where(known, scores, 0.0)
 
@@ -132,7 +133,7 @@ def multi_reward_advantages(
     scale: str = "group",
     epsilon: float = 1e-4,
 ) -> Float[Array, "N"]:
-    """Advantages from several rewards per answer, NaN where a reward does not apply.
+    """Advantages from several rewards per answer, NaN (or ±inf) where one does not apply.
 
     "sum_then_normalise": A = (s − mean_g) / (scale + ε) with s the weighted sum over the rewards
     that apply, and `scale` the deviation over the "group", the "batch", or 1 for "none".
@@ -144,7 +145,8 @@ def multi_reward_advantages(
     one_of("scale", scale, ("group", "batch", "none"))
     if rewards.ndim != 2 or rewards.shape[1] != weights.shape[0]:
         raise ValueError(f"rewards {rewards.shape} do not fit weights {weights.shape}")
-    applies = ~jnp.isnan(rewards)
+    (rewards,) = at_least_float32(rewards)
+    applies = jnp.isfinite(rewards)
     scorable = jnp.any(applies, axis=1)
     clean = jnp.where(applies, rewards, 0.0)
     if aggregation == "sum_then_normalise":
@@ -169,8 +171,6 @@ def multi_reward_advantages(
 
 
 def _deviation(scores: Array, known: Array) -> Array:
-    from jaxrl_rewards.credit.normalise import masked_var
-
     variance = masked_var(scores, known)
     return jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1.0)), 0.0)
 
@@ -201,6 +201,8 @@ def reinforce_plus_plus(
     """`(advantages, returns)`: discounted return per token, cut by the mask, whitened over all
     tokens of the batch (REINFORCE++, arXiv 2501.03262)."""
     same_shape(rewards=rewards, mask=mask)
+    (rewards,) = at_least_float32(rewards)
+    (rewards,) = keep_where((mask > 0) | jnp.isfinite(rewards), rewards)
 
     def one(row_rewards, row_mask):
         def step(running, inputs):
@@ -208,7 +210,9 @@ def reinforce_plus_plus(
             running = reward + discount * running
             return jnp.where(keep > 0, running, 0.0), running
 
-        return jax.lax.scan(step, jnp.zeros(()), (row_rewards, row_mask), reverse=True)[1]
+        return jax.lax.scan(
+            step, jnp.zeros_like(row_rewards[0]), (row_rewards, row_mask), reverse=True
+        )[1]
 
     returns = jax.vmap(one)(rewards, mask)
     advantages = masked_whiten(returns, mask)
@@ -239,5 +243,11 @@ def remax(
 
 
 def reward_spread(scores: Float[Array, "P G"], tolerance: float = 0.0) -> Float[Array, ""]:
-    """Share of groups whose scores differ by more than `tolerance`: those that teach anything."""
-    return jnp.mean((jnp.max(scores, axis=1) - jnp.min(scores, axis=1)) > tolerance)
+    """Share of groups whose scores differ by more than `tolerance`: those that teach anything.
+
+    Scores that are not finite are left out.
+    """
+    known = jnp.isfinite(scores)
+    highest = jnp.max(jnp.where(known, scores, -jnp.inf), axis=1)
+    lowest = jnp.min(jnp.where(known, scores, jnp.inf), axis=1)
+    return jnp.mean(highest - lowest > tolerance, dtype=jnp.float32)

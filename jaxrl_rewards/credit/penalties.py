@@ -45,5 +45,7 @@ def adaptive_coefficient(
     count: float = 1.0,
 ) -> Float[Array, ""]:
     """`β ← β (1 + clip(KL / target − 1, ±0.2) · n / horizon)` (Ziegler et al. 2019)."""
+    if target <= 0 or horizon <= 0:
+        raise ValueError(f"target and horizon must be positive, got {target} and {horizon}")
     error = jnp.clip(kl / target - 1.0, -0.2, 0.2)
     return coefficient * (1.0 + error * count / horizon)

@@ -22,17 +22,20 @@ def aggregate(
     seq-mean-token-sum-norm  Σ m·L / norm (Dr.GRPO); `norm` is T unless given
 
     Responses without a valid token do not count as responses. A fully masked batch gives 0. Values
-    under mask 0 are ignored, NaN included, in the gradient too.
+    under mask 0 are ignored, NaN included, in the gradient too. Sums are float32 or wider.
     """
     if mode not in MODES:
-        raise ValueError(f"aggregation mode {mode!r} is unknown; choose one of {MODES}")
+        raise ValueError(f"aggregation mode {mode!r} is unknown; choose one of {', '.join(MODES)}")
     if loss.ndim < 2 and mode != "token-mean":
         raise ValueError(f"mode {mode!r} needs losses [B, T], got shape {loss.shape}")
     if mask is None:
         mask = jnp.ones_like(loss)
     if mask.shape != loss.shape:
         raise ValueError(f"loss {loss.shape} and mask {mask.shape} must have one shape")
+    if isinstance(norm, (int, float)) and norm <= 0:
+        raise ValueError(f"norm must be positive, got {norm}")
     keep = mask > 0
+    loss = loss.astype(jnp.promote_types(loss.dtype, jnp.float32))
     loss = jnp.where(keep, loss, 0.0)
     if mode == "token-mean":
         return jnp.sum(loss) / jnp.maximum(jnp.sum(keep), 1)

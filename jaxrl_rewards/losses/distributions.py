@@ -29,8 +29,15 @@ def categorical_log_prob(logits: Float[Array, "... n"], action: Int[Array, "..."
 
 def categorical_entropy(logits: Float[Array, "... n"]) -> Float[Array, "..."]:
     """`logsumexp(z) − Σ softmax(z) z`, with classes of probability 0 adding 0."""
-    log_probs = jax.nn.log_softmax(logits, axis=-1)
-    return -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
+    return -_expected(jax.nn.log_softmax(logits, axis=-1), 0.0)
+
+
+def _expected(own: Array, other: Array | float) -> Array:
+    """`Σ exp(own) (own − other)` over the last axis; −inf in `own` adds 0, to gradients too."""
+    possible = own > -jnp.inf
+    own = jnp.where(possible, own, 0.0)
+    difference = jnp.where(possible, own - jnp.where(possible, other, 0.0), 0.0)
+    return jnp.sum(jnp.where(possible, jnp.exp(own), 0.0) * difference, axis=-1)
 
 
 def normal_log_prob(
@@ -82,7 +89,7 @@ class Categorical:
     def kl(self, other: Categorical) -> Float[Array, "..."]:
         """KL(self ‖ other)."""
         own = jax.nn.log_softmax(self.logits, axis=-1)
-        return jnp.sum(jnp.exp(own) * (own - jax.nn.log_softmax(other.logits, axis=-1)), axis=-1)
+        return _expected(own, jax.nn.log_softmax(other.logits, axis=-1))
 
 
 def masked_categorical(logits: Float[Array, "... n"], valid: Bool[Array, "... n"]) -> Categorical:

@@ -13,6 +13,7 @@ def kl_estimate(
     log_prob: Float[Array, "..."],
     ref_log_prob: Float[Array, "..."],
     kind: str = "k3",
+    mask: Float[Array, "..."] | None = None,
     *,
     log_ratio_limit: float | None = None,
     value_limit: float | None = None,
@@ -26,17 +27,24 @@ def kl_estimate(
     abs  |d|
 
     `log_ratio_limit` clamps d of k3, `value_limit` clamps the estimate (verl: 20 and 10 for k3).
-    Without limits, d is still kept within ±80 inside the exponential so that nothing overflows.
+    Where `mask` is 0 the estimate is 0 whatever stands there, NaN included; without it a NaN under
+    a later mask would reach the gradient. Without limits, d is still kept within ±80 inside the
+    exponential so that nothing overflows.
     """
     if kind not in KINDS:
-        raise ValueError(f"KL estimator {kind!r} is unknown; choose one of {KINDS}")
+        raise ValueError(f"KL estimator {kind!r} is unknown; choose one of {', '.join(KINDS)}")
     if log_prob.shape != ref_log_prob.shape:
         raise ValueError(f"log_prob {log_prob.shape} and reference {ref_log_prob.shape} differ")
-    difference = log_prob - ref_log_prob
+    if mask is not None:
+        if mask.shape != log_prob.shape:
+            raise ValueError(f"log_prob {log_prob.shape} and mask {mask.shape} differ in shape")
+        log_prob, ref_log_prob = (jnp.where(mask > 0, x, 0.0) for x in (log_prob, ref_log_prob))
+    wide = jnp.promote_types(jnp.promote_types(log_prob.dtype, ref_log_prob.dtype), jnp.float32)
+    difference = log_prob.astype(wide) - ref_log_prob.astype(wide)
     if kind == "k1":
         value = difference
     elif kind == "abs":
-        value = jnp.abs(difference)
+        value = difference * jnp.sign(difference)  # its gradient at 0 is 0, that of jnp.abs is 1
     elif kind == "k2":
         value = 0.5 * jnp.square(difference)
     else:

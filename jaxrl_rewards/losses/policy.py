@@ -49,16 +49,29 @@ def policy_loss(
     over the tokens. Default aggregation: "seq-mean-token-mean" for grpo, gspo and sapo of rank 2,
     "token-mean" else. Gradients flow into `advantages` (so that rewards can be tuned through an
     update); stop them where advantages depend on the parameters. Metrics: `clip_fraction`,
-    `dual_clip_fraction`, `approx_kl` (mean of log π_old − log π), `ratio`. Values under mask 0 are ignored, NaN included, in the gradient too.
+    `dual_clip_fraction`, `approx_kl` (mean of log π_old − log π), `ratio`. Values under mask 0 are
+    ignored, NaN included, in the gradient too.
     """
     if kind not in KINDS:
-        raise ValueError(f"policy loss {kind!r} is unknown; choose one of {KINDS}")
+        raise ValueError(f"policy loss {kind!r} is unknown; choose one of {', '.join(KINDS)}")
     if log_prob.shape != old_log_prob.shape:
         raise ValueError(
             f"log_prob {log_prob.shape} and old_log_prob {old_log_prob.shape} differ in shape"
         )
-    if advantages.ndim == log_prob.ndim - 1:
+    if mask is not None and mask.shape != log_prob.shape:
+        raise ValueError(f"log_prob {log_prob.shape} and mask {mask.shape} differ in shape")
+    if dual_clip is not None and dual_clip <= 1.0:
+        raise ValueError(f"dual_clip must exceed 1, got {dual_clip}; None turns it off")
+    if advantages.shape == log_prob.shape[:-1]:
         advantages = advantages[..., None]
+    elif advantages.shape != log_prob.shape:
+        raise ValueError(
+            f"advantages {advantages.shape} fit neither log_prob {log_prob.shape} nor its rows"
+        )
+    log_prob, old_log_prob, advantages = (
+        x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        for x in (log_prob, old_log_prob, advantages)
+    )
     advantages = jnp.broadcast_to(advantages, log_prob.shape)
     old_log_prob = jax.lax.stop_gradient(old_log_prob)
     if mask is not None:

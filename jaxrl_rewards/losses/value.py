@@ -27,6 +27,9 @@ def value_loss(
         raise ValueError("clip and old_values go together: give both, or neither")
     if values.shape != returns.shape:
         raise ValueError(f"values {values.shape} and returns {returns.shape} differ in shape")
+    if mask is not None and mask.shape != values.shape:
+        raise ValueError(f"values {values.shape} and mask {mask.shape} differ in shape")
+    values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
     returns = jax.lax.stop_gradient(returns)
     if mask is not None:
         values, returns = (jnp.where(mask > 0, x, 0.0) for x in (values, returns))
@@ -43,8 +46,8 @@ def value_loss(
 
     def mean(x: Array, mode: str) -> Array:
         if mask is None and mode == "token-mean":
-            return jnp.mean(x.astype(jnp.float32))
-        return aggregate(x.astype(jnp.float32), mask, mode)
+            return jnp.mean(x)
+        return aggregate(x, mask, mode)
 
-    fraction = jax.lax.stop_gradient(mean(clipped, "token-mean"))
+    fraction = jax.lax.stop_gradient(mean(clipped.astype(jnp.float32), "token-mean"))
     return 0.5 * mean(error, aggregation), {"value_clip_fraction": fraction}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -31,9 +32,11 @@ def update_moments(moments: RunningMoments, batch: Any) -> RunningMoments:
 
     Non-finite entries count as the current mean, so one broken world cannot spoil the rest.
     """
-    lead = jax.tree.leaves(batch)[0].ndim - jax.tree.leaves(moments.mean)[0].ndim
+    means, structure = jax.tree.flatten(moments.mean)
+    leaves = structure.flatten_up_to(batch)
+    lead = leaves[0].ndim - means[0].ndim
     axes = tuple(range(lead))
-    size = jnp.asarray(jnp.prod(jnp.asarray(jax.tree.leaves(batch)[0].shape[:lead])), jnp.float32)
+    size = jnp.float32(math.prod(leaves[0].shape[:lead]))
     total = moments.count + size
 
     def merge(mean, squares, values):
@@ -45,11 +48,13 @@ def update_moments(moments: RunningMoments, batch: Any) -> RunningMoments:
         correction = jnp.square(delta) * moments.count * size / total
         return mean + delta * size / total, squares + batch_squares + correction
 
-    merged = jax.tree.map(merge, moments.mean, moments.squares, batch)
-    is_pair = lambda node: isinstance(node, tuple) and len(node) == 2  # noqa: E731
-    mean = jax.tree.map(lambda pair: pair[0], merged, is_leaf=is_pair)
-    squares = jax.tree.map(lambda pair: pair[1], merged, is_leaf=is_pair)
-    return RunningMoments(count=total, mean=mean, squares=squares)
+    squares = structure.flatten_up_to(moments.squares)
+    merged = [merge(*leaf) for leaf in zip(means, squares, leaves, strict=True)]
+    return RunningMoments(
+        count=total,
+        mean=structure.unflatten([mean for mean, _ in merged]),
+        squares=structure.unflatten([squares for _, squares in merged]),
+    )
 
 
 def standard_deviation(moments: RunningMoments, floor: float = 1e-4) -> Any:

@@ -39,8 +39,10 @@ def update_statistics(
     """Add a time-major rollout.
 
     Written with cumulative sums instead of a loop: the return of an episode that ends at `t` is
-    the cumulative reward up to `t` less that at the previous end.
+    the cumulative reward up to `t` less that at the previous end. A reward that is not finite
+    counts as 0, or it would spoil the sums of every later episode.
     """
+    reward = jnp.where(jnp.isfinite(reward), reward, 0.0)
     steps = reward.shape[0]
     total = statistics.running_return + jnp.cumsum(reward, axis=0)
     time = jnp.arange(steps, dtype=jnp.int32)[:, None]
@@ -65,5 +67,4 @@ def update_statistics(
 
 
 def _running_max(values: Array) -> Array:
-
     return jax.lax.cummax(values, axis=0)
