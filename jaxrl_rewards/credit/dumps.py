@@ -182,7 +182,7 @@ def _json_records(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _array_records(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     known = {name for names in NAMES.values() for name in names}
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             columns = {name: archive[name] for name in archive.files if name in known}
     except Exception as error:  # a damaged archive raises errors of many kinds
         message = f"{file} cannot be read as arrays ({type(error).__name__}: {error})"
