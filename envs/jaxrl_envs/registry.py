@@ -39,6 +39,7 @@ _ENTRIES: dict[str, Entry] = {
     "gridworld-line-key": _grid("line-key", "fetch a key, walk back, pass a door"),
     "gridworld-door-key": _grid("door-key", "two rooms, a key and a door"),
     "gridworld-ice": _grid("ice", "slippery cells and pits"),
+    "gui-ground": Entry("jaxrl_envs.gui:GuiGround", "point at or outline an element of a screen"),
 }
 
 
