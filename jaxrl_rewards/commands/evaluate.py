@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import types
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,13 +45,37 @@ def evaluate_gui(checkpoint: Path | None, options: Any) -> int:
     return 0
 
 
+def stored_task(folder: Path, values: Any) -> Any:
+    """The task that a run's `config.json` stores; InputError names what does not belong."""
+    from jaxrl_rewards.commands.train_ppo import PPOTask
+    from jaxrl_rewards.learners.ppo import PPOConfig
+
+    def build(kind: Any, given: Any, where: str) -> Any:
+        if not isinstance(given, dict):
+            raise InputError(f"{folder}/config.json lacks the object {where}; restore it")
+        unknown = sorted(set(given) - {field.name for field in dataclasses.fields(kind)})
+        if unknown:
+            raise InputError(
+                f"{folder}/config.json has the unknown field {where}.{unknown[0]}; remove it"
+            )
+        try:
+            return kind(**given)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{folder}/config.json, {where}: {error}") from error
+
+    task = build(PPOTask, values, "config.task")
+    sizes = values.get("ppo")
+    if isinstance(sizes, dict) and isinstance(sizes.get("hidden"), list):
+        sizes = {**sizes, "hidden": tuple(sizes["hidden"])}
+    return dataclasses.replace(task, ppo=build(PPOConfig, sizes, "config.task.ppo"))
+
+
 def evaluate_run(folder: Path, options: Any) -> int:
     """Play whole episodes with the policy of a PPO run."""
     import jax
     import numpy as np
 
     from jaxrl_rewards.commands.train_ppo import build_ppo
-    from jaxrl_rewards.learners.ppo import PPOConfig
     from jaxrl_rewards.studies.reproduce import summarise
     from jaxrl_rewards.train.checkpoint import load_state
     from jaxrl_rewards.train.evaluation import evaluate_policy
@@ -64,15 +87,7 @@ def evaluate_run(folder: Path, options: Any) -> int:
     config = stored.get("config") or {}
     if config.get("kind") != "ppo":
         raise InputError(f"{folder} holds no PPO run (kind {config.get('kind')!r})")
-    values = dict(config["task"])
-    sizes = dict(values["ppo"])
-    sizes["hidden"] = tuple(sizes["hidden"])
-    known = {field.name for field in dataclasses.fields(PPOConfig)}
-    unknown = sorted(set(sizes) - known)
-    if unknown:
-        raise InputError(f"{folder}/config.json has the unknown field ppo.{unknown[0]}; remove it")
-    values["ppo"] = PPOConfig(**sizes)
-    env, learner = build_ppo(types.SimpleNamespace(**values))
+    env, learner = build_ppo(stored_task(folder, config.get("task")))
     seeds = stored.get("num_seeds")
     which = int(options.which) if options.which.isdigit() else options.which
     state, update = load_state(folder, learner, which=which, num_seeds=seeds)

@@ -81,7 +81,7 @@ def last_results(folder: Path | None = None) -> dict[str, dict[str, Any]]:
             try:
                 record = json.loads(path.read_text(encoding="utf-8"))
                 slug, date = record["slug"], record["date"]
-            except (ValueError, KeyError, OSError):
+            except (ValueError, KeyError, TypeError, OSError):
                 continue
             if slug not in found or date >= found[slug]["date"]:
                 found[slug] = record

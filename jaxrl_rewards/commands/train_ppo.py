@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -73,7 +75,7 @@ def run_ppo(task: Any) -> int:
     import jax
 
     from jaxrl_rewards.train.evaluation import make_evaluator
-    from jaxrl_rewards.train.runner import run
+    from jaxrl_rewards.train.runner import NonFiniteUpdates, run
 
     checks = {
         "steps": (task.steps >= 1, "at least 1"),
@@ -81,7 +83,12 @@ def run_ppo(task: Any) -> int:
         "discount": (0.0 <= task.discount <= 1.0, "between 0 and 1"),
         "trace_decay": (0.0 <= task.trace_decay <= 1.0, "between 0 and 1"),
         "clip": (task.clip > 0, "above 0"),
-        "learning_rate": (task.learning_rate > 0, "above 0"),
+        "learning_rate": (0 < task.learning_rate < math.inf, "above 0 and finite"),
+        "entropy_coefficient": (math.isfinite(task.entropy_coefficient), "finite"),
+        "value_coefficient": (math.isfinite(task.value_coefficient), "finite"),
+        "max_grad_norm": (task.max_grad_norm > 0, "above 0"),
+        "seed": (0 <= task.seed < 2**32, "between 0 and 2**32 - 1"),
+        "checkpoint_every": ((task.checkpoint_every or 1) >= 1, "at least 1"),
         "chunk": (task.chunk >= 1, "at least 1"),
         "evaluation_episodes": (task.evaluation_episodes >= 1, "at least 1"),
     }
@@ -100,22 +107,26 @@ def run_ppo(task: Any) -> int:
     config = {"kind": "ppo", "task": dataclasses.asdict(task)}
     for transient in ("out", "resume", "tensorboard"):
         config["task"].pop(transient)
-    result = run(
-        learner,
-        key=jax.random.key(task.seed),
-        total_updates=updates,
-        out_dir=out,
-        chunk_updates=min(task.chunk, updates),
-        resume=task.resume,
-        num_seeds=seeds,
-        evaluate=evaluate,
-        checkpoint_every=task.checkpoint_every,
-        best_metric="evaluation/return",
-        config=config,
-        show=("episode_return",),
-        log=("jsonl", "tensorboard") if task.tensorboard else ("jsonl",),
-        title=f"PPO on {task.env}",
-    )
+    try:
+        result = run(
+            learner,
+            key=jax.random.key(task.seed),
+            total_updates=updates,
+            out_dir=out,
+            chunk_updates=min(task.chunk, updates),
+            resume=task.resume,
+            num_seeds=seeds,
+            evaluate=evaluate,
+            checkpoint_every=task.checkpoint_every,
+            best_metric="evaluation/return",
+            config=config,
+            show=("episode_return",),
+            log=("jsonl", "tensorboard") if task.tensorboard else ("jsonl",),
+            title=f"PPO on {task.env}",
+        )
+    except NonFiniteUpdates as error:
+        print(f"jaxrl-rewards train: {error}", file=sys.stderr)
+        return 1
     return _report(result, out)
 
 
@@ -163,7 +174,10 @@ def build_ppo(task: Any) -> tuple[Any, Any]:
         value_coefficient=task.value_coefficient,
         max_grad_norm=task.max_grad_norm,
     )
-    return env, make_ppo(env, task.ppo, hparams=hparams)
+    try:
+        return env, make_ppo(env, task.ppo, hparams=hparams)
+    except ValueError as error:
+        raise InputError(f"PPO cannot train {task.env}: {error}") from error
 
 
 def reward_weights(text: str, reward: Any) -> Any:

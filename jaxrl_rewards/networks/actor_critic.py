@@ -45,6 +45,18 @@ def _select(obs: Any, key: str | None) -> Any:
     return obs if key is None else obs[key]
 
 
+def _part(space: Space, key: str | None) -> Space:
+    """The sub-space called `key`, or all of `space`; ValueError when there is none."""
+    if key is None:
+        return space
+    names = [name for name, _ in space.spaces] if isinstance(space, DictSpace) else []
+    if key not in names:
+        raise ValueError(
+            f"the observation has no part {key!r}; its parts: {', '.join(names) or 'none'}"
+        )
+    return space[key]
+
+
 def flatten_observation(obs: Any, space: Space) -> Float[Array, "... D"]:
     """Concatenate an element of `space` (any leading axes) into one float32 vector."""
     if isinstance(space, DictSpace):
@@ -73,9 +85,10 @@ def mlp_actor_critic(
     """
     if not hidden or min(hidden) < 1:
         raise ValueError(f"hidden needs at least one positive width, got {hidden}")
+    activation(activate)
     critic_hidden = critic_hidden or hidden
-    actor_space = observation_space if actor_key is None else observation_space[actor_key]
-    critic_space = observation_space if critic_key is None else observation_space[critic_key]
+    actor_space = _part(observation_space, actor_key)
+    critic_space = _part(observation_space, critic_key)
     same_input = actor_key == critic_key
     if share_trunk and not (same_input and critic_hidden == hidden):
         raise ValueError("share_trunk needs one observation and one width for actor and critic")
@@ -148,7 +161,11 @@ def cnn_actor_critic(
 
     `image_key` names the image in a dict observation; None where the observation is the image.
     """
-    image_space = observation_space if image_key is None else observation_space[image_key]
+    for name, widths in (("features", features), ("hidden", hidden)):
+        if not widths or min(widths) < 1:
+            raise ValueError(f"{name} needs at least one positive width, got {widths}")
+    activation(activate)
+    image_space = _part(observation_space, image_key)
     if not isinstance(image_space, Box) or len(image_space.shape) != 3:
         raise ValueError(f"the image must be a Box of shape [H, W, C], got {image_space}")
     height, width, channels = image_space.shape
@@ -195,6 +212,9 @@ def gru_actor_critic(
     activate: str = "tanh",
 ) -> ActorCritic:
     """A gated recurrent unit (Cho et al. 2014) between an input layer and the two heads."""
+    if width < 1:
+        raise ValueError(f"width must be at least 1, got {width}")
+    activation(activate)
     inputs = flat_size(observation_space)
 
     def init(key):

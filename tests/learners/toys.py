@@ -90,7 +90,9 @@ class Corridor:
         return {"part": whole[:1], "whole": whole} if self.view else whole
 
     def reset(self, key, params):
-        state = WorldState(x=jax.random.uniform(key, (), minval=-0.6, maxval=0.6), time=jnp.int32(0))
+        state = WorldState(
+            x=jax.random.uniform(key, (), minval=-0.6, maxval=0.6), time=jnp.int32(0)
+        )
         return state, first_timestep(self._obs(state), params.reward.names, {})
 
     def step(self, key, state, action, params):
@@ -179,6 +181,15 @@ class Clock:
         nxt = state.replace(time=state.time + 1)
         obs = jnp.ones((1,), jnp.float32)
         return nxt, finish(nxt, state, action, obs, jnp.zeros((), bool), params)
+
+
+def fixed(hparams):
+    """The hyper-parameters as strongly typed arrays, so that one compile serves all values."""
+
+    def leaf(value):
+        return jnp.asarray(value, jnp.int32 if jnp.result_type(value) == jnp.int32 else jnp.float32)
+
+    return jax.tree.map(lambda x: leaf(x) if hasattr(x, "dtype") else jnp.float32(x), hparams)
 
 
 def with_weights(hparams, *weights):

@@ -1,0 +1,270 @@
+"""The command line: help, one clear sentence for bad input, and whole runs in small."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+
+from jaxrl_rewards.cli import VERBS, main
+from tests.studies.test_studies_api import ToyConfig, toy_study
+
+
+def call(*arguments) -> int:
+    """The exit code of one command in this process."""
+    try:
+        return main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+def refused(capsys, *arguments) -> str:
+    """The message of a command that must end with code 2, without a traceback."""
+    code = call(*arguments)
+    shown = capsys.readouterr()
+    assert code == 2, shown
+    assert "Traceback" not in shown.out + shown.err
+    assert shown.err.strip(), "nothing on stderr"
+    return shown.err
+
+
+SMALL = (
+    "--num-envs", 4, "--unroll-length", 8, "--num-epochs", 1, "--num-minibatches", 1,
+    "--hidden", 8, "--evaluation-episodes", 2, "--chunk", 2,
+)  # fmt: skip
+
+
+def test_help_names_every_verb(capsys):
+    assert call("--help") == 0
+    text = capsys.readouterr().out
+    assert all(verb in text for verb in VERBS)
+    assert call() == 2
+    assert call("--version") == 0
+    assert capsys.readouterr().out.strip().split("\n")[-1].startswith("jaxrl-rewards 0.")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(capsys, verb):
+    assert call(verb, "--help") == 0
+    text = capsys.readouterr().out
+    assert f"jaxrl-rewards {verb}" in text and len(text.splitlines()) > 3
+
+
+@pytest.mark.parametrize("arguments", [("train", "ppo"), ("reproduce", "grpo_ppo_core")])
+def test_tasks_and_studies_have_help(capsys, arguments):
+    assert call(*arguments, "--help") == 0
+    text = capsys.readouterr().out
+    assert "--out" in text and "default" in text
+
+
+@pytest.mark.parametrize("verb", ["train", "reproduce"])
+def test_a_verb_that_needs_a_name_shows_the_names(capsys, verb):
+    assert call(verb) == 2
+    assert "usage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("dance",), ("'dance'", "list, reproduce")),
+        (("train", "dance"), ("'dance'", "ppo")),
+        (("reproduce", "gui_g3"), ("'gui_g3'", "gui_g2")),
+        (("bench", "dance"), ("'dance'", "ppo")),
+        (("list", "--dance"), ("--dance",)),
+        (("evaluate",), ("run",)),
+        (("evaluate", "no/such/folder"), ("no/such/folder", "gui")),
+        (("train", "ppo", "--env", "CartPole-v2"), ("'CartPole-v2'", "'CartPole-v1'")),
+        (("train", "ppo", "--dance", "1"), ("--dance",)),
+        (("train", "ppo", "--steps", "many"), ("many",)),
+        (("train", "ppo", "--steps", "0"), ("--steps", "at least 1")),
+        (("train", "ppo", "--seeds", "0"), ("--seeds",)),
+        (("train", "ppo", "--seed", "-1"), ("--seed",)),
+        (("train", "ppo", "--discount", "1.5"), ("--discount", "1.5")),
+        (("train", "ppo", "--learning-rate", "nan"), ("--learning-rate", "nan")),
+        (("train", "ppo", "--entropy-coefficient", "inf"), ("--entropy-coefficient",)),
+        (("train", "ppo", "--max-grad-norm", "-1"), ("--max-grad-norm",)),
+        (("train", "ppo", "--checkpoint-every", "-1"), ("--checkpoint-every",)),
+        (("train", "ppo", "--num-envs", "0"), ("num_envs", "at least 1")),
+        (("train", "ppo", "--num-minibatches", "7"), ("num_minibatches=7", "divide")),
+        (("train", "ppo", "--activation", "swash"), ("'swash'", "tanh")),
+        (("train", "ppo", "--auto-reset", "never"), ("'never'", "fresh")),
+        (("train", "ppo", "--time-limits", "never"), ("'never'", "bootstrap")),
+        (("train", "ppo", "--reward-weights", "{"), ("--reward-weights", "JSON")),
+        (("train", "ppo", "--reward-weights", "[1]"), ("JSON object",)),
+        (("train", "ppo", "--reward-weights", '{"speed": 1}'), ("'speed'", "alive")),
+        (("train", "ppo", "--reward-weights", '{"alive": "much"}'), ("'alive'", "number")),
+        (("train", "ppo", "--reward-weights", '{"alive": NaN}'), ("'alive'", "number")),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value),
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(
+    capsys, tmp_path, monkeypatch, arguments, words
+):
+    monkeypatch.chdir(tmp_path)
+    message = refused(capsys, *arguments)
+    flat = " ".join(message.replace("│", " ").split())
+    for word in words:
+        assert word in flat, message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_list_as_json(capsys, tmp_path):
+    assert call("list", "--json", "--results", tmp_path) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert set(report) == {"systems", "worlds"}
+    assert {"gui_g2", "grpo_ppo_core"} <= set(report["systems"])
+    assert "CartPole-v1" in report["worlds"]
+    for slug, system in report["systems"].items():
+        assert set(system) == {
+            "title", "paper", "functions", "worlds", "claims", "status", "last",
+        }, slug  # fmt: skip
+        assert system["status"] == "not measured here" and system["last"] is None
+        assert system["claims"] and system["functions"]
+
+
+def test_list_shows_the_newest_result_and_skips_broken_files(capsys, tmp_path):
+    record = {"slug": "gui_g2", "passed": True, "seeds": 8, "seconds": 3.0, "measured": {"x": 1}}
+    (tmp_path / "a").mkdir()
+    for folder, date, passed in (("a", "2020-01-02", False), (".", "2020-01-01", True)):
+        content = {**record, "date": date, "passed": passed}
+        (tmp_path / folder / "study-gui_g2.json").write_text(json.dumps(content))
+    (tmp_path / "study-other.json").write_text("{")
+    (tmp_path / "study-list.json").write_text("[]")
+    assert call("list", "--json", "--results", tmp_path) == 0
+    system = json.loads(capsys.readouterr().out)["systems"]["gui_g2"]
+    assert system["status"] == "fails" and system["last"]["date"] == "2020-01-02"
+    assert system["last"]["measured"] == {"x": 1}
+    assert call("list", "--results", tmp_path) == 0
+    text = capsys.readouterr().out
+    assert "gui_g2" in text and "fails" in text and "CartPole-v1" in text and "Pendulum" in text
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """A study called `toy` in the registry."""
+    from jaxrl_rewards.studies import registry
+
+    module = type(sys)("toy_study_module")
+    module.STUDY = toy_study()
+    monkeypatch.setitem(sys.modules, "toy_study_module", module)
+    monkeypatch.setitem(registry.MODULES, "toy", "toy_study_module")
+
+
+@pytest.mark.parametrize(("gap", "passed"), [("1.5", True), ("-1.5", False)])
+def test_reproduce_a_study_whose_claim_holds_or_fails(toy, capsys, tmp_path, gap, passed):
+    out = tmp_path / "toy"
+    assert call("reproduce", "toy", "--gap", gap, "--out", out) == 0
+    record = json.loads((out / "study-toy.json").read_text())
+    assert record["passed"] is passed and record["config"]["gap"] == float(gap)
+    assert record["command"] == f"jaxrl-rewards reproduce toy --gap {gap} --out {out}"
+    assert (out / "toy.png").read_bytes()[:4] == b"\x89PNG"
+    shown = capsys.readouterr()
+    assert ("does NOT hold" in shown.out) is not passed
+    assert "control" in shown.out and "study-toy.json" in shown.out
+
+
+def test_reproduce_refuses_flags_that_a_study_lacks(toy, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "--gaps" in refused(capsys, "reproduce", "toy", "--gaps", "1")
+    assert "many" in refused(capsys, "reproduce", "toy", "--seeds", "many")
+    assert list(tmp_path.iterdir()) == []
+    assert call("reproduce", "toy", "--help") == 0
+    assert "--gap" in capsys.readouterr().out
+    assert dataclasses.fields(ToyConfig)[1].name == "gap"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of two seeds, four updates long."""
+    out = tmp_path_factory.mktemp("run") / "cartpole"
+    assert call("train", "ppo", "--out", out, "--steps", 128, "--seeds", 2, *SMALL) == 0
+    return out
+
+
+def test_a_run_leaves_its_record(trained):
+    names = {path.name for path in trained.iterdir()}
+    assert {"config.json", "metrics.jsonl", "checkpoints"} <= names
+    rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert [row["update"] for row in rows] == [2, 4]
+    stored = json.loads((trained / "config.json").read_text())
+    assert stored["config"]["kind"] == "ppo" and stored["config"]["task"]["steps"] == 128
+
+
+def test_a_run_is_not_overwritten(trained, capsys):
+    before = {path: path.stat().st_mtime_ns for path in trained.rglob("*") if path.is_file()}
+    message = refused(capsys, "train", "ppo", "--out", trained, "--steps", 128, *SMALL)
+    assert str(trained) in message and "--resume" in message.replace("resume=True", "--resume")
+    different = refused(
+        capsys, "train", "ppo", "--out", trained, "--steps", 128, "--seeds", 2, "--resume",
+        "--clip", 0.3, *SMALL,
+    )  # fmt: skip
+    assert "clip" in different
+    assert before == {p: p.stat().st_mtime_ns for p in trained.rglob("*") if p.is_file()}
+
+
+def test_resume_of_a_finished_run_and_evaluate(trained, capsys, tmp_path):
+    again = ("train", "ppo", "--out", trained, "--steps", 128, "--seeds", 2, "--resume", *SMALL)
+    assert call(*again) == 0
+    capsys.readouterr()
+    assert call("evaluate", trained, "--episodes", 3, "--out", tmp_path) == 0
+    text = capsys.readouterr().out
+    assert "update 4" in text and "3 episodes x 2 seeds" in text
+    record = json.loads((tmp_path / "evaluation.json").read_text())
+    assert record["env"] == "CartPole-v1" and record["update"] == 4
+    assert len(record["return_per_seed"]["values"]) == 2
+    assert len(record["episode_returns"]["values"]) == 6
+    assert min(record["episode_returns"]["values"]) >= 1.0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c["config"]["task"]["ppo"].update(nmu_envs=3), ("ppo.nmu_envs", "remove")),
+        (lambda c: c["config"]["task"].update(lerning_rate=3), ("lerning_rate", "remove")),
+        (lambda c: c["config"].pop("task"), ("config.task",)),
+        (lambda c: c["config"]["task"].pop("ppo"), ("config.task.ppo",)),
+        (lambda c: c["config"].update(kind="sac"), ("sac",)),
+        (lambda c: c["config"]["task"]["ppo"].update(num_envs=0), ("num_envs",)),
+        (lambda c: c["config"]["task"].update(env="Nowhere"), ("Nowhere",)),
+    ],
+    ids=["size", "task", "no-task", "no-sizes", "kind", "value", "world"],
+)
+def test_wrong_keys_in_a_stored_config_are_named(trained, tmp_path, capsys, change, words):
+    stored = json.loads((trained / "config.json").read_text())
+    change(stored)
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    message = refused(capsys, "evaluate", tmp_path)
+    for word in words:
+        assert word in message
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_evaluate_refuses_what_is_no_run_or_no_number(trained, tmp_path, capsys):
+    assert "config.json" in refused(capsys, "evaluate", tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    assert "not valid JSON" in refused(capsys, "evaluate", tmp_path)
+    assert "--episodes" in refused(capsys, "evaluate", trained, "--episodes", 0)
+    assert "oldest" in refused(capsys, "evaluate", trained, "--which", "oldest")
+    assert "99" in refused(capsys, "evaluate", trained, "--which", 99)
+
+
+@pytest.mark.slow
+@pytest.mark.distributed
+def test_as_a_process(tmp_path, repository):
+    """Exit codes and streams, as a shell sees them."""
+
+    def shell(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "jaxrl_rewards.cli", *arguments],
+            cwd=tmp_path, capture_output=True, text=True, timeout=300,
+            env={**__import__("os").environ, "PYTHONPATH": f"{repository}:{repository}/envs"},
+        )  # fmt: skip
+
+    done = shell("--help")
+    assert done.returncode == 0 and "reproduce" in done.stdout and not done.stderr
+    done = shell("train", "ppo", "--env", "Nowhere-v0")
+    assert done.returncode == 2 and not done.stdout
+    assert len(done.stderr.strip().splitlines()) == 1 and "Nowhere-v0" in done.stderr
+    done = shell("list", "--json")
+    assert done.returncode == 0 and "gui_g2" in json.loads(done.stdout)["systems"]

@@ -1,0 +1,245 @@
+"""GRPO's variants against plain calculations, and what theory says of them."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrl_rewards.learners.grpo import (
+    ADVANTAGES,
+    Answers,
+    GRPOConfig,
+    answer_advantages,
+    grpo_loss,
+    make_grpo,
+)
+from jaxrl_rewards.losses.kl import KINDS as KL_KINDS
+from jaxrl_rewards.losses.policy import KINDS as LOSSES
+from tests.learners.toys import Bandit, Corridor, arrays, assert_close, distance
+
+PROMPTS, GROUP, TIME = 3, 4, 5
+CONFIG = GRPOConfig(num_prompts=PROMPTS, group_size=GROUP, hidden=(8,))
+
+
+def made_up(seed=0):
+    """Answers of different lengths, and the current log-probabilities of their tokens."""
+    random = np.random.default_rng(seed)
+    lengths = random.integers(1, TIME + 1, (PROMPTS, GROUP))
+    old = -random.uniform(0.1, 2.0, (PROMPTS, GROUP, TIME, 1))
+    new = old + random.normal(0.0, 0.3, old.shape)
+    reference = old + random.normal(0.0, 0.3, old.shape)
+    answers = Answers(
+        obs=(),
+        action=(),
+        log_prob=jnp.asarray(old, jnp.float32),
+        ref_log_prob=jnp.asarray(reference, jnp.float32),
+        alive=jnp.asarray(np.arange(TIME) < lengths[..., None]),
+        score=jnp.asarray(random.normal(size=(PROMPTS, GROUP)), jnp.float32),
+        terms={},
+    )
+    return jnp.asarray(new, jnp.float32), answers
+
+
+NUMBERS = {
+    "clip_low": jnp.float32(0.2),
+    "clip_high": jnp.float32(0.3),
+    "kl_coefficient": jnp.float32(0.1),
+}
+
+
+def plain_advantages(score, kind, epsilon):
+    score = np.asarray(score, np.float64)
+    found = np.zeros_like(score)
+    for p, group in enumerate(score):
+        for g, own in enumerate(group):
+            others = np.delete(group, g)
+            found[p, g] = {
+                "grpo": (own - group.mean()) / (group.std(ddof=1) + epsilon),
+                "dr_grpo": own - group.mean(),
+                "reinforce_plus_plus": own - group.mean(),
+                "rloo": own - others.mean(),
+                "pass_at_k": max(0.0, own - others.max()) / (group.std(ddof=1) + epsilon),
+            }[kind]
+    if kind == "reinforce_plus_plus":
+        found = (found - found.mean()) / np.sqrt(found.var(ddof=1) + 1e-8)
+    return found
+
+
+@pytest.mark.parametrize("kind", ADVANTAGES)
+def test_advantages_of_answers(kind):
+    _, answers = made_up()
+    config = dataclasses.replace(CONFIG, advantage=kind)
+    found = answer_advantages(answers, config)
+    expected = plain_advantages(answers.score, kind, config.epsilon)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    if kind != "pass_at_k":
+        centre = found.sum(-1) if kind != "reinforce_plus_plus" else found.sum()
+        np.testing.assert_allclose(centre, 0.0, atol=1e-5)
+
+
+def plain_loss(new, answers, advantage, config):
+    """Token by token in float64."""
+    new, old, reference = (
+        np.asarray(x, np.float64)[..., 0] for x in (new, answers.log_prob, answers.ref_log_prob)
+    )
+    alive = np.asarray(answers.alive)
+    loss, kl = np.zeros(new.shape), np.zeros(new.shape)
+    for index in zip(*np.nonzero(alive), strict=True):
+        own = float(advantage[index[:2]])
+        log_ratio = new[index] - old[index]
+        if config.loss == "gspo":
+            row = alive[index[:2]]
+            log_ratio = (new[index[:2]] - old[index[:2]])[row].mean()
+        ratio = np.exp(log_ratio)
+        held = np.clip(ratio, 0.8, 1.3)
+        if config.loss == "reinforce":
+            loss[index] = -own * new[index]
+        elif config.loss == "cispo":
+            loss[index] = -held * own * new[index]
+        elif config.loss == "sapo":
+            tau = 1.0 if own > 0 else 1.05
+            loss[index] = -own * (4 / tau) / (1 + np.exp(-tau * (ratio - 1)))
+        else:
+            loss[index] = -min(ratio * own, held * own)
+        d = new[index] - reference[index]
+        kl[index] = {
+            "k1": d, "k2": d * d / 2, "k3": np.exp(-d) - 1 + d,
+            "k3+": np.exp(-d) - 1 + d, "abs": abs(d),
+        }[config.kl]  # fmt: skip
+    by_answer = config.loss in ("grpo", "gspo", "sapo")
+    length = alive.sum(-1)
+    per_answer = lambda x: (x.sum(-1) / length).mean()  # noqa: E731
+    policy = per_answer(loss) if by_answer else loss.sum() / alive.sum()
+    return policy + 0.1 * per_answer(kl), per_answer(kl)
+
+
+@pytest.mark.parametrize(
+    ("loss", "kl"),
+    [(loss, "k3") for loss in LOSSES] + [("grpo", kl) for kl in KL_KINDS if kl != "k3"],
+)
+def test_losses_over_answers(loss, kl):
+    new, answers = made_up()
+    config = dataclasses.replace(CONFIG, loss=loss, kl=kl)
+    advantage = answer_advantages(answers, config)
+    found, metrics = grpo_loss(new, answers, advantage, config, NUMBERS)
+    expected, divergence = plain_loss(new, answers, np.asarray(advantage, np.float64), config)
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(metrics["kl"], divergence, rtol=2e-5, atol=1e-6)
+
+
+def token_gradients(config, answers, new=None):
+    """Gradient of the loss in the tokens' log-probabilities at the sampling policy."""
+    new = answers.log_prob if new is None else new
+    advantage = answer_advantages(answers, config)
+    numbers = {**NUMBERS, "kl_coefficient": jnp.float32(0.0)}
+    return jax.grad(lambda x: grpo_loss(x, answers, advantage, config, numbers)[0])(new)
+
+
+def cosine(a, b):
+    a, b = np.asarray(a, np.float64).ravel(), np.asarray(b, np.float64).ravel()
+    return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+
+def test_within_a_group_grpo_rloo_and_dr_grpo_point_the_same_way():
+    """RLOO is G / (G - 1) times the centred score, GRPO its quotient by the deviation."""
+    _, answers = made_up()
+    found = {
+        kind: np.asarray(token_gradients(dataclasses.replace(CONFIG, advantage=kind), answers))
+        for kind in ("grpo", "rloo", "dr_grpo")
+    }
+    for prompt in range(PROMPTS):
+        one = {kind: gradient[prompt] for kind, gradient in found.items()}
+        assert cosine(one["grpo"], one["rloo"]) > 1 - 1e-6
+        np.testing.assert_allclose(
+            one["rloo"], one["dr_grpo"] * GROUP / (GROUP - 1), rtol=1e-5, atol=1e-7
+        )
+        deviation = np.std(np.asarray(answers.score)[prompt], ddof=1) + CONFIG.epsilon
+        np.testing.assert_allclose(one["grpo"] * deviation, one["dr_grpo"], rtol=1e-4, atol=1e-7)
+    assert 0.0 < cosine(found["grpo"], found["rloo"]) < 1 - 1e-4  # weighs prompts differently
+
+
+def test_first_step_losses_agree_and_dead_tokens_get_no_gradient():
+    """At the sampling policy every ratio is 1: ppo, dapo, cispo and reinforce share a gradient."""
+    _, answers = made_up()
+    found = {
+        loss: token_gradients(
+            dataclasses.replace(CONFIG, loss=loss, aggregation="token-mean"), answers
+        )
+        for loss in LOSSES
+    }
+    for loss, gradient in found.items():
+        np.testing.assert_allclose(gradient, found["reinforce"], rtol=1e-5, atol=1e-7, err_msg=loss)
+        assert float(jnp.abs(jnp.where(answers.alive[..., None], 0.0, gradient)).max()) == 0.0
+    broken = answers.replace(
+        log_prob=jnp.where(answers.alive[..., None], answers.log_prob, jnp.nan),
+        ref_log_prob=jnp.where(answers.alive[..., None], answers.ref_log_prob, jnp.nan),
+    )
+    assert_close(token_gradients(CONFIG, broken), token_gradients(CONFIG, answers))
+
+
+def test_dr_grpo_weighs_tokens_alike_and_grpo_answers():
+    new, answers = made_up()
+    alive = jnp.zeros((PROMPTS, GROUP, TIME), bool).at[:, :, :2].set(True).at[:, 0].set(True)
+    score = jnp.tile(jnp.asarray([1.0, 1.0, -1.0, -1.0]), (PROMPTS, 1))
+    answers = answers.replace(alive=alive, score=score)
+    dr = dataclasses.replace(CONFIG, advantage="dr_grpo", aggregation="seq-mean-token-sum-norm")
+    per_token = np.abs(token_gradients(dr, answers))[0, :2, 0, 0]
+    np.testing.assert_allclose(per_token[0], per_token[1], rtol=1e-6)
+    per_token = np.abs(token_gradients(CONFIG, answers))[0, :2, 0, 0]
+    np.testing.assert_allclose(per_token[0] * TIME, per_token[1] * 2, rtol=1e-6)
+
+
+def test_answers_start_alike_and_end_with_their_episode():
+    env = Corridor(limit=4)
+    learner = make_grpo(env, GRPOConfig(num_prompts=3, group_size=4, horizon=6, hidden=(8,)))
+    state = jax.jit(learner.init)(jax.random.key(0), learner.hparams)
+    new, metrics = jax.jit(learner.update)(state, learner.hparams)
+    assert distance(new.params, state.params) > 1e-5
+    assert_close(new.buffer, state.params, rtol=0, atol=0)  # the reference stays
+    assert 1.0 <= float(metrics["length"]) <= 4.0
+    assert float(metrics["kl"]) == 0.0 and float(metrics["clip_fraction"]) == 0.0
+    again, metrics = jax.jit(learner.update)(new, learner.hparams)
+    assert float(metrics["kl"]) > 0.0
+    np.testing.assert_allclose(
+        metrics["score"], metrics["term/position"] - 0.1 * metrics["term/effort"], rtol=1e-5
+    )
+
+
+def test_grpo_and_rloo_updates_of_one_prompt_agree():
+    """Adam's first step does not see the scale, so the two move the parameters alike."""
+    updates = {}
+    for kind in ("grpo", "rloo", "dr_grpo"):
+        config = GRPOConfig(num_prompts=1, group_size=16, advantage=kind, hidden=(8,))
+        learner = make_grpo(Bandit(), config)
+        hparams = learner.hparams.replace(max_grad_norm=jnp.inf, kl_coefficient=0.0)
+        state = jax.jit(learner.init)(jax.random.key(4), hparams)
+        new, _ = jax.jit(learner.update)(state, hparams)
+        flat = lambda tree: np.concatenate([x.ravel() for x in arrays(tree)])  # noqa: E731
+        updates[kind] = flat(new.params) - flat(state.params)
+    assert np.abs(updates["grpo"]).max() > 1e-5
+    assert cosine(updates["grpo"], updates["rloo"]) > 0.999
+    assert cosine(updates["grpo"], updates["dr_grpo"]) > 0.999
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ADVANTAGES)
+def test_grpo_learns_a_contextual_bandit(kind):
+    """Four arms, chance 0.25: every one of eight seeds gets far beyond it."""
+    config = GRPOConfig(num_prompts=32, group_size=8, advantage=kind, hidden=(32,))
+    learner = make_grpo(Bandit(), config)
+    hparams = learner.hparams.replace(learning_rate=1e-2, kl_coefficient=0.0)
+
+    def train(key):
+        state = learner.init(key, hparams)
+        step = lambda state, _: learner.update(state, hparams)  # noqa: E731
+        return jax.lax.scan(step, state, None, length=60)[1]["score"]
+
+    score = jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(0), 8))
+    first, last = np.asarray(score)[:, :3].mean(-1), np.asarray(score)[:, -5:].mean(-1)
+    assert first.max() < 0.6
+    assert last.min() > MARGIN[kind], last
+
+
+MARGIN = dict.fromkeys(ADVANTAGES, 0.8)

@@ -1,0 +1,124 @@
+"""Nothing to learn moves nothing; what is not finite is refused and counted."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxrl_rewards.learners.grpo import GRPOConfig, make_grpo
+from jaxrl_rewards.learners.optimise import adam, guarded_step
+from jaxrl_rewards.learners.ppo import PPOConfig, make_ppo
+from jaxrl_rewards.rewards.base import reward_term
+from tests.learners.toys import Bandit, Corridor, assert_same, distance, fixed, with_weights
+
+PPO = PPOConfig(num_envs=4, unroll_length=8, num_epochs=2, num_minibatches=2, hidden=(8,))
+GRPO = GRPOConfig(num_prompts=4, group_size=4, num_epochs=2, hidden=(8,))
+
+
+@pytest.fixture(scope="module")
+def grpo():
+    learner = make_grpo(Bandit(), GRPO)
+    hparams = fixed(learner.hparams)
+    state = jax.jit(learner.init)(jax.random.key(0), hparams)
+    return state, jax.jit(learner.update), hparams
+
+
+def test_equal_rewards_leave_grpo_where_it_is(grpo):
+    state, update, hparams = grpo
+    new, metrics = update(state, with_weights(hparams, 0.0).replace(kl_coefficient=jnp.float32(0)))
+    assert_same(new.params, state.params)
+    assert float(metrics["grad_norm"]) == 0.0
+    assert float(metrics["groups_with_spread"]) == 0.0
+    moved, metrics = update(state, hparams)
+    assert distance(moved.params, state.params) > 1e-5
+    assert float(metrics["groups_with_spread"]) > 0.0
+
+
+def test_grpo_ignores_answers_whose_score_is_not_finite(grpo):
+    state, update, hparams = grpo
+    broken = with_weights(hparams, jnp.nan).replace(kl_coefficient=jnp.float32(0))
+    new, _ = update(state, broken)
+    assert_same(new.params, state.params)
+    assert int(new.skipped) == 0
+
+
+def test_grpo_refuses_a_gradient_that_is_not_finite(grpo):
+    state, update, hparams = grpo
+    new, metrics = update(state, hparams.replace(kl_coefficient=jnp.float32(jnp.nan)))
+    assert_same((new.params, new.opt_state), (state.params, state.opt_state))
+    assert int(new.skipped) == GRPO.num_epochs == int(metrics["skipped"])
+
+
+def test_ppo_refuses_what_is_not_finite_and_goes_on_after_it():
+    learner = make_ppo(Corridor(), PPO)
+    update, hparams = jax.jit(learner.update), fixed(learner.hparams)
+    state = jax.jit(learner.init)(jax.random.key(0), hparams)
+    steps = PPO.num_epochs * PPO.num_minibatches
+    for broken in (
+        with_weights(hparams, jnp.nan, 0.0),
+        with_weights(hparams, jnp.inf, 0.0),
+        hparams.replace(value_coefficient=jnp.float32(jnp.nan)),
+    ):
+        new, metrics = update(state, broken)
+        assert_same((new.params, new.opt_state), (state.params, state.opt_state))
+        assert int(new.skipped) == steps == int(metrics["skipped"])
+        assert int(new.step) == 1
+    after, metrics = update(new, hparams)
+    assert int(after.skipped) == steps
+    assert distance(after.params, new.params) > 1e-5
+    assert np.isfinite(float(metrics["grad_norm"]))
+
+
+def test_one_broken_step_spoils_no_later_statistics():
+    """A reward that is NaN once leaves later episode returns and normalisers finite."""
+
+    def sometimes(prev, action, nxt, bad):
+        return jnp.where((nxt.time == 2) & (nxt.x > 0.9), bad, nxt.x)
+
+    settings = PPOConfig(**{**PPO.__dict__, "normalise_rewards": True})
+    env = Corridor()
+    learner = make_ppo(env, settings)
+    params = env.default_params()
+
+    def hparams(bad):
+        reward = 1.0 * reward_term(sometimes, name="position", bad=bad)
+        return learner.hparams.replace(env_params=params.replace(reward=reward))
+
+    state = jax.jit(learner.init)(jax.random.key(2), hparams(0.0))
+    update = jax.jit(learner.update)
+    for _ in range(3):
+        state, _ = update(state, hparams(jnp.nan))
+    assert int(state.skipped) > 0
+    skipped = int(state.skipped)
+    for _ in range(2):
+        state, metrics = update(state, hparams(0.0))
+    assert int(state.skipped) == skipped
+    for name, value in metrics.items():
+        assert np.isfinite(float(value)), name
+    for leaf in jax.tree.leaves((state.normaliser, state.statistics)):
+        assert np.isfinite(np.asarray(leaf)).all()
+
+
+def test_guarded_step_is_optax_clip_and_adam():
+    params = {"a": jnp.asarray([1.0, -2.0]), "b": jnp.asarray(0.5)}
+    grads = {"a": jnp.asarray([3.0, -4.0]), "b": jnp.asarray(12.0)}
+    peer = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(0.1, eps=1e-5))
+    updates, _ = peer.update(grads, peer.init(params))
+    optimiser = adam()
+    state = optimiser.init(params)
+    new, moments, refused, norm = guarded_step(
+        optimiser, params, state, grads, jnp.float32(0.1), jnp.float32(0.5)
+    )
+    for ours, theirs in zip(
+        jax.tree.leaves(new), jax.tree.leaves(optax.apply_updates(params, updates)), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    assert float(norm) == 13.0 and not bool(refused)
+    for bad in (jnp.nan, jnp.inf, -jnp.inf):
+        broken = {**grads, "b": jnp.asarray(bad)}
+        kept, same, refused, norm = guarded_step(
+            optimiser, new, moments, broken, jnp.float32(0.1), jnp.float32(jnp.inf)
+        )
+        assert bool(refused) and float(norm) == 0.0
+        assert_same((kept, same), (new, moments))
