@@ -13,6 +13,8 @@ def aggregate(
     mask: Float[Array, "B T"] | None,
     mode: str = "token-mean",
     norm: float | Float[Array, ""] | None = None,
+    *,
+    count_empty: bool = False,
 ) -> Float[Array, ""]:
     """Reduce masked token losses.
 
@@ -21,7 +23,8 @@ def aggregate(
     seq-mean-token-sum       mean over responses of Σ_t m·L
     seq-mean-token-sum-norm  Σ m·L / norm (Dr.GRPO); `norm` is T unless given
 
-    Responses without a valid token do not count as responses. A fully masked batch gives 0. Values
+    Responses without a valid token do not count as responses (verl, OpenRLHF) unless `count_empty`
+    is set: the sequence means then divide by B (TRL). A fully masked batch gives 0. Values
     under mask 0 are ignored, NaN included, in the gradient too. Sums are float32 or wider.
     """
     if mode not in MODES:
@@ -42,7 +45,7 @@ def aggregate(
     if mode == "seq-mean-token-sum-norm":
         return jnp.sum(loss) / (loss.shape[-1] if norm is None else norm)
     lengths = jnp.sum(keep, axis=-1)
-    sequences = jnp.maximum(jnp.sum(lengths > 0), 1)
+    sequences = loss.shape[0] if count_empty else jnp.maximum(jnp.sum(lengths > 0), 1)
     per_sequence = jnp.sum(loss, axis=-1)
     if mode == "seq-mean-token-mean":
         per_sequence = per_sequence / jnp.maximum(lengths, 1)

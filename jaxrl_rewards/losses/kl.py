@@ -51,9 +51,9 @@ def kl_estimate(
         limit = 80.0 if log_ratio_limit is None else log_ratio_limit
         bounded = jnp.clip(difference, -limit, limit)
         value = jnp.expm1(-bounded) + bounded
-        if kind == "k3+":
-            squared = 0.5 * jnp.square(difference)
-            value = squared + jax.lax.stop_gradient(value - squared)
     if value_limit is not None:
         value = jnp.clip(value, -value_limit, value_limit)
+    if kind == "k3+":  # after the limits: they bound the value, the gradient stays that of k2
+        squared = 0.5 * jnp.square(difference)
+        value = jax.lax.stop_gradient(value) + (squared - jax.lax.stop_gradient(squared))
     return value

@@ -33,6 +33,7 @@ def policy_loss(
     temperature_negative: float = 1.05,
     aggregation: str | None = None,
     norm: float | None = None,
+    count_empty: bool = False,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """`(loss, metrics)` to minimise, with ρ = exp(log π − log π_old), its log clamped to ±20.
 
@@ -47,10 +48,10 @@ def policy_loss(
 
     Arrays are `[N]` (control steps) or `[B, T]` (tokens); `advantages` of rank one less are spread
     over the tokens. Default aggregation: "seq-mean-token-mean" for grpo, gspo and sapo of rank 2,
-    "token-mean" else. Gradients flow into `advantages` (so that rewards can be tuned through an
-    update); stop them where advantages depend on the parameters. Metrics: `clip_fraction`,
-    `dual_clip_fraction`, `approx_kl` (mean of log π_old − log π), `ratio`. Values under mask 0 are
-    ignored, NaN included, in the gradient too.
+    "token-mean" else; `norm` and `count_empty` as in `aggregate`. Gradients flow into `advantages`
+    (so that rewards can be tuned through an update); stop them where advantages depend on the
+    parameters. Metrics: `clip_fraction`, `dual_clip_fraction`, `approx_kl` (mean of
+    log π_old − log π), `ratio`. Values under mask 0 are ignored, NaN included, in the gradient too.
     """
     if kind not in KINDS:
         raise ValueError(f"policy loss {kind!r} is unknown; choose one of {', '.join(KINDS)}")
@@ -116,7 +117,11 @@ def policy_loss(
         return aggregate(values.astype(jnp.float32), mask)
 
     plain_mean = mask is None and aggregation == "token-mean"
-    total = jnp.mean(loss) if plain_mean else aggregate(loss, mask, aggregation, norm)
+    total = (
+        jnp.mean(loss)
+        if plain_mean
+        else aggregate(loss, mask, aggregation, norm, count_empty=count_empty)
+    )
     metrics = {
         "clip_fraction": mean(clipped),
         "dual_clip_fraction": mean(dual_clipped),

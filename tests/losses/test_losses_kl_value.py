@@ -63,6 +63,13 @@ def test_limits_and_overflow():
     assert np.isfinite(jax.grad(lambda p: kl_estimate(p, q, "k3").sum())(p)).all()
     bounded = kl_estimate(p, q, "k3", log_ratio_limit=20.0, value_limit=10.0)
     np.testing.assert_allclose(bounded, [10.0, 10.0, 10.0])
+
+    def plus(p):
+        return kl_estimate(p, q, "k3+", log_ratio_limit=20.0, value_limit=10.0)
+
+    np.testing.assert_allclose(plus(p), [10.0, 10.0, 10.0])
+    # The limits bound the value alone: the gradient is that of k2, the log-ratio.
+    np.testing.assert_allclose(jax.grad(lambda p: plus(p).sum())(p), p - q)
     np.testing.assert_allclose(kl_estimate(p, q, "k1", value_limit=10.0), [-10, -10, 10])
 
 

@@ -163,6 +163,10 @@ def _agg_loss(x):
     return {"loss": losses.aggregate(loss, mask, x["mode"], x.get("norm"))}
 
 
+# verl's own rule for these two, whatever aggregation is configured.
+_VERL_AGGREGATION = {"gspo": "seq-mean-token-mean", "sapo": "seq-mean-token-mean"}
+
+
 def _policy(kind, x, aggregation, **options):
     """Our loss, its gradient and its metrics in verl's names."""
     log_prob, old, advantages = (_f32(x[k]) for k in ("log_prob", "old_log_prob", "advantages"))
@@ -188,7 +192,7 @@ def _verl(kind):
         return _policy(
             kind,
             x,
-            x["loss_agg_mode"],
+            _VERL_AGGREGATION.get(kind, x["loss_agg_mode"]),
             clip_low=x.get("clip_ratio_low", 0.2),
             clip_high=x.get("clip_ratio_high", 0.2),
             dual_clip=x.get("clip_ratio_c") if kind == "ppo" else None,
@@ -246,9 +250,11 @@ def _trl_grpo_loss(x):
             ratio_limit=x.get("delta"),
             aggregation=aggregation,
             norm=norm,
+            count_empty=True,
         )
         kl = losses.kl_estimate(log_prob, ref, "k3")
-        return value + x["beta"] * losses.aggregate(kl, mask, aggregation, norm)
+        kl = losses.aggregate(kl, mask, aggregation, norm, count_empty=True)
+        return value + x["beta"] * kl
 
     value, grad = jax.value_and_grad(loss)(log_prob)
     return {"loss": value, "grad": grad}
