@@ -12,7 +12,7 @@ def build(name):
     if name == "toy":
         from tests.train.toys import make_slow_regression
 
-        return make_slow_regression(seconds=0.004)
+        return make_slow_regression(seconds=0.01)
     from tests.train.real_learners import make_learner
 
     return make_learner(name)
