@@ -1,5 +1,7 @@
 """Auto-reset in its three modes, over a world that shows where it started and how far it went."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,7 +59,8 @@ class Walk:
         )
 
 
-def rollout(mode, seed=0, pool_size=3):
+@functools.cache
+def compiled(mode, pool_size):
     env = AutoReset(Walk(), mode, pool_size)
     params = env.prepare(jax.random.key(99), jnp.zeros(()))
 
@@ -71,9 +74,14 @@ def rollout(mode, seed=0, pool_size=3):
         keys = jax.random.split(key, STEPS)
         return first, jax.lax.scan(step, state, (keys, actions))[1]
 
+    return params, jax.jit(jax.vmap(one))
+
+
+def rollout(mode, seed=0, pool_size=3):
+    params, run = compiled(mode, pool_size)
     actions = jnp.zeros((WORLDS, STEPS), jnp.int32).at[:, 4].set(1)
     keys = jax.random.split(jax.random.key(seed), WORLDS)
-    return params, *jax.jit(jax.vmap(one))(keys, actions)
+    return params, *run(keys, actions)
 
 
 @pytest.mark.parametrize("mode", ["fresh", "pool", "cached"])
