@@ -1,8 +1,11 @@
-"""GUI grounding: screens, instructions, and where to point."""
+"""GUI grounding: screens, instructions, and where to point.
+
+The functions `render` and `instruct` live in the modules of their names.
+"""
 
 from jaxrl_envs.gui.actions import decode_box, decode_point, encode_box
 from jaxrl_envs.gui.env import GuiGround, GuiGroundParams, GuiGroundState
-from jaxrl_envs.gui.instruct import instruct, instruction_text
+from jaxrl_envs.gui.instruct import instruction_text
 from jaxrl_envs.gui.layout import (
     Layout,
     LayoutParams,
@@ -11,7 +14,6 @@ from jaxrl_envs.gui.layout import (
     sample_layout,
 )
 from jaxrl_envs.gui.metrics import answer_metrics, grounding_metrics, group_spread
-from jaxrl_envs.gui.render import render
 
 __all__ = [
     "GuiGround",
@@ -26,9 +28,7 @@ __all__ = [
     "encode_box",
     "group_spread",
     "grounding_metrics",
-    "instruct",
     "instruction_text",
     "layout_params",
-    "render",
     "sample_layout",
 ]

@@ -1,0 +1,84 @@
+"""Screens with the boxes that policies answered, before and after training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxrl_envs.gui import ScreenConfig, layout_params, sample_layout
+from jaxrl_envs.gui.actions import decode_box
+from jaxrl_envs.gui.render import render
+
+from jaxrl_rewards.studies.gui_g2_policy import features, policy_logits
+
+SHOWN = ("gaussian", "point hit", "distance")
+COLOURS = ("#00a000", "#c000c0", "#0060ff")
+
+
+def screen_answers(params, reference, config, arms: tuple[str, ...], count: int = 8) -> dict:
+    """Greedy answers of the first seed to elements of generated screens.
+
+    Per screen the first element whose size lies in the study's range, with room for the
+    displacement. `answers[arm]` is float `[count, 4]`; "start" is the supervised policy.
+    """
+    screen = ScreenConfig(config.screen, config.screen)
+    ranges = np.array([config.widths, config.heights], np.float32)
+    keys = jax.random.split(jax.random.key(7), 4 * count)
+    layouts = jax.jit(jax.vmap(lambda key: sample_layout(key, screen, layout_params())))(keys)
+    size = layouts.box[..., 2:] - layouts.box[..., :2]
+    margin = max(config.near_miss_bias, config.some_hits_bias) * size
+    fits = np.all((size >= ranges[:, 0]) & (size <= ranges[:, 1]), axis=-1)
+    room = (layouts.box[..., :2] >= margin) & (layouts.box[..., 2:] <= config.screen - margin)
+    fits = np.asarray(fits & np.all(room, axis=-1) & layouts.leaf)
+    chosen = np.argsort(~fits.any(axis=1), kind="stable")[:count]
+    slots = fits[chosen].argmax(axis=1)
+    picked = jax.tree.map(lambda leaf: leaf[chosen], layouts)
+    targets = picked.box[np.arange(count), slots]
+
+    def answer(policy):
+        logits = policy_logits(policy, features(targets, float(config.screen)))
+        tokens = jnp.argmax(logits, axis=-1)
+        return np.asarray(decode_box(tokens, config.screen, config.screen, config.bins))
+
+    answers = {"start": answer(jax.tree.map(lambda leaf: leaf[0], reference))}
+    for arm in SHOWN:
+        index = arms.index(arm)
+        answers[arm] = answer(jax.tree.map(lambda leaf, i=index: leaf[0, i], params))
+    images = np.asarray(jax.jit(jax.vmap(lambda layout: render(layout, screen)))(picked))
+    return {"images": images, "targets": np.asarray(targets), "answers": answers}
+
+
+def draw_screens(figure: Any, shown: dict) -> None:
+    """One panel per screen: the target in white on black, answers in colour."""
+    from matplotlib.patches import Rectangle
+
+    count = len(shown["images"])
+    columns = min(4, count)
+    rows = -(-count // columns)
+    figure.set_size_inches(2.6 * columns, 2.7 * rows + 0.5)
+    axes = figure.subplots(rows, columns, squeeze=False).reshape(-1)
+    styles = {"start": ("#ff2020", ":")}
+    styles |= {arm: (colour, "-") for arm, colour in zip(SHOWN, COLOURS, strict=True)}
+    handles = {}
+    for number, axis in enumerate(axes):
+        axis.set_axis_off()
+        if number >= count:
+            continue
+        height, width = shown["images"].shape[1:3]
+        axis.imshow(shown["images"][number], extent=(0, width, height, 0), interpolation="nearest")
+
+        def add(name, box, colour, style, axis=axis, **options):
+            corner, size = (box[0], box[1]), (box[2] - box[0], box[3] - box[1])
+            patch = Rectangle(corner, *size, fill=False, edgecolor=colour, ls=style, **options)
+            handles[name] = axis.add_patch(patch)
+
+        add("", shown["targets"][number], "white", "-", linewidth=3.5)
+        add("true box", shown["targets"][number], "black", "-", linewidth=1.5)
+        for name, (colour, style) in styles.items():
+            add(name, shown["answers"][name][number], colour, style, linewidth=1.4)
+    handles.pop("", None)
+    figure.legend(handles.values(), handles.keys(), loc="lower center", ncols=5, fontsize=8)
+    figure.suptitle("near misses only: answers before and after training", fontsize=10)
+    figure.tight_layout(rect=(0, 0.05, 1, 1))
