@@ -1,0 +1,1 @@
+"""Steps to a return, beside a peer under one evaluation rule."""

@@ -1,0 +1,1 @@
+"""Throughput beside a peer or a physical limit, in one run."""
