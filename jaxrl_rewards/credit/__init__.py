@@ -1,5 +1,6 @@
 """From rewards to advantages."""
 
+from jaxrl_rewards.credit.dumps import TokenDump, read_token_dump, write_token_dump
 from jaxrl_rewards.credit.gae import (
     gae,
     gae_brax,
@@ -21,6 +22,7 @@ from jaxrl_rewards.credit.normalise import masked_mean, masked_sum, masked_var, 
 from jaxrl_rewards.credit.penalties import adaptive_coefficient, overlong_penalty, token_rewards
 
 __all__ = [
+    "TokenDump",
     "adaptive_coefficient",
     "gae",
     "gae_brax",
@@ -33,6 +35,7 @@ __all__ = [
     "masked_whiten",
     "multi_reward_advantages",
     "overlong_penalty",
+    "read_token_dump",
     "reinforce_plus_plus",
     "reinforce_plus_plus_baseline",
     "remax",
@@ -41,4 +44,5 @@ __all__ = [
     "segment_advantages",
     "token_gae",
     "token_rewards",
+    "write_token_dump",
 ]
