@@ -33,12 +33,43 @@ def select(condition: jax.Array, if_true: Any, if_false: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), if_true, if_false)
 
 
+def contain(timestep: TimeStep) -> TimeStep:
+    """Make a step with a non-finite reward or observation a finite, terminated one.
+
+    Its reward and terms become 0 and not applicable; non-finite entries of observations 0. A
+    finite step is unchanged.
+    """
+
+    def floats(tree: Any) -> list[jax.Array]:
+        return [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
+
+    finite = jnp.isfinite(timestep.reward)
+    for leaf in floats((timestep.obs, timestep.terms)):
+        finite = finite & jnp.all(jnp.isfinite(leaf))
+
+    def clean(leaf: jax.Array) -> jax.Array:
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            return leaf
+        return jnp.where(jnp.isfinite(leaf) | finite, leaf, jnp.zeros_like(leaf))
+
+    return timestep.replace(
+        obs=jax.tree.map(clean, timestep.obs),
+        reward=jnp.where(finite, timestep.reward, 0.0),
+        terms=jax.tree.map(lambda leaf: jnp.where(finite, leaf, 0.0), timestep.terms),
+        applicable=jax.tree.map(lambda leaf: leaf & finite, timestep.applicable),
+        terminated=timestep.terminated | ~finite,
+    )
+
+
 class AutoReset:
     """Starts a new episode in the step that ends one; `final_obs` keeps the true successor.
 
     Modes: "fresh" resets with a new key each time; "pool" draws from `pool_size` initial states
     that `prepare` samples (call it once per update: cheap for worlds whose reset is dear);
     "cached" repeats each world's first state for ever (what brax does; for parity only).
+
+    A world that breaks (a reward or observation that is not finite) is contained: the step counts
+    as terminated, its reward terms as not applicable, and a new episode begins.
 
     `params` of `reset` and `step` are what `prepare(key, params)` returns.
     """
@@ -83,6 +114,7 @@ class AutoReset:
         else:
             index = jax.random.randint(key_reset, (), 0, self.pool_size)
             new_inner, new_timestep = jax.tree.map(lambda leaf: leaf[index], params.pool)
+        timestep = contain(timestep)
         done = timestep.done
         timestep = timestep.replace(
             obs=select(done, new_timestep.obs, timestep.obs), final_obs=timestep.obs
