@@ -75,15 +75,19 @@ def segment_advantages(
     def total(values: Array) -> Array:
         return jax.ops.segment_sum(jnp.where(known, values, 0.0), group_id, num_groups)[group_id]
 
+    highest = jax.ops.segment_max(jnp.where(known, scores, -jnp.inf), group_id, num_groups)
+    lowest = jax.ops.segment_min(jnp.where(known, scores, jnp.inf), group_id, num_groups)
+    equal = (highest <= lowest)[group_id]  # rounding of the mean must not leak into these
+    # All modes ignore a common offset; taking it out first keeps its rounding out of the result.
+    raw, offset = scores, jax.lax.stop_gradient(lowest)[group_id]
+    scores = jnp.where(known, scores - jnp.where(known, offset, 0.0), 0.0)
+
     count = total(jnp.ones_like(scores))
     safe_count = jnp.maximum(count, 1.0)
     mean = total(scores) / safe_count
     variance = total(jnp.square(scores - mean)) / jnp.maximum(count - 1.0, 1.0)
     spread = variance > 0.0
     deviation = jnp.where(spread, jnp.sqrt(jnp.where(spread, variance, 1.0)), 0.0)
-    highest = jax.ops.segment_max(jnp.where(known, scores, -jnp.inf), group_id, num_groups)
-    lowest = jax.ops.segment_min(jnp.where(known, scores, jnp.inf), group_id, num_groups)
-    equal = (highest <= lowest)[group_id]  # rounding of the mean must not leak into these
 
     if mode == "grpo":
         advantage = (scores - mean) / (deviation + epsilon)
@@ -103,7 +107,7 @@ def segment_advantages(
     if lone_answer == "zero":
         alone = jnp.zeros_like(scores)
     else:
-        alone = scores / (1.0 + epsilon) if mode == "grpo" else scores
+        alone = raw / (1.0 + epsilon) if mode == "grpo" else raw
     advantage = jnp.where(count == 1, alone, advantage)
     return jnp.where(known, advantage, 0.0)
 
