@@ -10,6 +10,7 @@ share of it). Rows of repeated timings also hold `ours_best, peer_best, ratio_be
 from __future__ import annotations
 
 import os
+import shlex
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -99,6 +100,15 @@ def write_benchmark(
     record["load"] = [round(value, 1) for value in load]
     atomic_write_json(path, record)
     return path
+
+
+def command_line(module: str, arguments: Sequence[str]) -> str:
+    """The command to store: without `--out`, whose path means nothing elsewhere."""
+    kept = list(arguments)
+    while "--out" in kept:
+        place = kept.index("--out")
+        del kept[place : place + 2]
+    return shlex.join(["python", "-m", module, *kept])
 
 
 def load() -> float:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -195,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="file to write; by default beside the results")
     options = parser.parse_args(arguments)
     given = sys.argv[1:] if arguments is None else list(arguments)
-    command = shlex.join(["python", "-m", "benchmarks.throughput.bench_gui", *given])
+    command = report.command_line("benchmarks.throughput.bench_gui", given)
     start, loads, rows = time.perf_counter(), [report.load()], []
     for config in SCREENS:
         batch = max(4, options.batch * 64 * 64 // (config.width * config.height))

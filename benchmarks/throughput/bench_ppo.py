@@ -10,7 +10,6 @@ alternate between them. Parts: `throughput`, `limit` (share of the measured matr
 from __future__ import annotations
 
 import argparse
-import shlex
 import statistics
 import sys
 import time
@@ -58,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="file to write; by default beside the results")
     options = parser.parse_args(arguments)
     given = sys.argv[1:] if arguments is None else list(arguments)
-    command = shlex.join(["python", "-m", "benchmarks.throughput.bench_ppo", *given])
+    command = report.command_line("benchmarks.throughput.bench_ppo", given)
 
     start, loads, rows = time.perf_counter(), [report.load()], []
     details: dict[str, Any] = {}

@@ -1,0 +1,113 @@
+"""Measure again, and store, everything that the README quotes.
+
+    python -m benchmarks.record                    # all of it: most of an hour on two cores
+    python -m benchmarks.record --only studies tables
+    python -m benchmarks.record --studies gui_g2
+
+Steps: `studies` (each study's JSON file and small pictures), `reference` (reference vectors),
+`gui` and `ppo` (benchmarks), `charts`, `tables`. Nothing else should run on the machine meanwhile.
+A step that fails is reported at the end; the others still run, and its old result stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import report
+from jaxrl_rewards.core.files import atomic_write_bytes
+from jaxrl_rewards.studies.registry import slugs
+
+STEPS = ("studies", "reference", "gui", "ppo", "charts", "tables")
+WIDTH, LIMIT_BYTES = 1100, 150_000
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the steps in order; 1 when one failed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=STEPS, default=list(STEPS))
+    parser.add_argument("--studies", nargs="+", choices=slugs(), default=list(slugs()))
+    options = parser.parse_args(arguments)
+    os.environ.setdefault("PJRT_NPROC", "1")  # before jax starts: one XLA thread, as in the tests
+    if report.load() > 1.0:
+        print(f"warning: load {report.load():.1f}: other programs run, timings will be disturbed")
+    folder = report.results_folder()
+    failed = []
+    for step in [name for name in STEPS if name in options.only]:
+        if step == "studies":
+            failed += [slug for slug in options.studies if not record_study(slug, folder)]
+            continue
+        command = {
+            "reference": ["tests.reference.report", "--out", str(folder / "parity-reference.json")],
+            "gui": ["benchmarks.throughput.bench_gui"],
+            "ppo": ["benchmarks.throughput.bench_ppo"],
+            "charts": ["benchmarks.charts"],
+            "tables": ["benchmarks.tables"],
+        }[step]
+        failed += [] if run(command) else [step]
+    for name in failed:
+        print(f"failed: {name}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def record_study(slug: str, folder: Path) -> bool:
+    """Reproduce a study; store its JSON file and small copies of its pictures."""
+    with tempfile.TemporaryDirectory() as temporary:
+        out = Path(temporary) / slug
+        script = (
+            "import sys; from jaxrl_rewards.studies import get;"
+            "from jaxrl_rewards.studies.reproduce import reproduce;"
+            "reproduce(get(sys.argv[1]), out_dir=sys.argv[2])"
+        )
+        if subprocess.run([sys.executable, "-c", script, slug, str(out)], **_where()).returncode:
+            return False
+        store_study(out, slug, folder)
+    return True
+
+
+def store_study(out: Path, slug: str, folder: Path) -> list[Path]:
+    """Copy a reproduced study from `out` into the results; returns the files written."""
+    stored = [folder / f"study-{slug}.json"]
+    atomic_write_bytes(stored[0], (out / stored[0].name).read_bytes())
+    for picture in sorted(out.glob("*.png")):
+        stored.append(folder.parent / "images" / picture.name)
+        atomic_write_bytes(stored[-1], small_picture(picture))
+    return stored
+
+
+def small_picture(path: Path, width: int = WIDTH, limit: int = LIMIT_BYTES) -> bytes:
+    """A PNG as bytes, at most `width` pixels wide, with fewer colours and pixels until small."""
+    from PIL import Image
+
+    image = Image.open(path).convert("RGB")
+    for share in (1.0, 0.8, 0.64, 0.5):
+        wide = min(image.width, round(width * share))
+        size = (wide, max(1, round(image.height * wide / image.width)))
+        packed = io.BytesIO()
+        smaller = image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
+        smaller.quantize(128, dither=Image.Dither.NONE).save(packed, format="png", optimize=True)
+        if packed.tell() <= limit:
+            break
+    return packed.getvalue()
+
+
+def run(command: Sequence[str]) -> bool:
+    """Run a module of the checkout; whether it succeeded."""
+    print("$ python -m", " ".join(command), flush=True)
+    return subprocess.run([sys.executable, "-m", *command], **_where()).returncode == 0
+
+
+def _where() -> dict:
+    path = [str(report.ROOT), str(report.ROOT / "envs"), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in path if part)}
+    return {"cwd": report.ROOT, "env": environment}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

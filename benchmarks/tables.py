@@ -1,0 +1,289 @@
+"""The README's tables, generated from the result files.
+
+    python -m benchmarks.tables            # rewrite README.md
+    python -m benchmarks.tables --check    # exit code 1 when a table is out of date
+
+A table stands between `<!-- table:NAME -->` and `<!-- /table:NAME -->`; names are `studies`,
+`pointing`, `reference` and `benchmarks`. The files are `study-*.json`, `gui-pointing*.json`,
+`parity-*.json` and `bench-*.json` in the folders of `benchmarks/results/`, one per machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.core.files import atomic_write_text
+
+ROOT = Path(__file__).resolve().parent.parent
+MARKER = re.compile(r"<!-- (/?)table:([\w-]+) -->")
+Record = dict[str, Any]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Rewrite or check the file; 1 when stale, 2 when a file cannot be read."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; 1 when out of date")
+    parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
+    options = parser.parse_args(arguments)
+    try:
+        if not options.readme.is_file():
+            raise InputError(f"{options.readme} does not exist; name the file with --readme")
+        before = options.readme.read_text(encoding="utf-8")
+        after, changed = fill(before, options.results)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if not changed:
+        print(f"{options.readme.name}: up to date")
+        return 0
+    if options.check:
+        print(f"{options.readme.name}: out of date: {', '.join(changed)}; run make tables")
+        return 1
+    atomic_write_text(options.readme, after)
+    print(f"{options.readme.name}: rewrote {', '.join(changed)}")
+    return 0
+
+
+def fill(text: str, results: Path) -> tuple[str, list[str]]:
+    """`text` with every marked table made anew, and the names of those that changed.
+
+    InputError for an unknown name, a marker without its partner, and a broken result file.
+    """
+    changed, parts, place, opened = [], [], 0, None
+    for mark in MARKER.finditer(text):
+        closing, name = mark.group(1) == "/", mark.group(2)
+        if name not in TABLES:
+            raise InputError(f"no table is called {name!r}; choose among {', '.join(TABLES)}")
+        if closing != (opened is not None) or (closing and opened != name):
+            raise InputError(f"the marker {mark.group(0)} has no partner; markers come in pairs")
+        if not closing:
+            parts.append(text[place : mark.end()])
+            place, opened = mark.end(), name
+            continue
+        body = f"\n{TABLES[name](results).strip()}\n"
+        if body != text[place : mark.start()]:
+            changed.append(name)
+        parts.append(body)
+        place, opened = mark.start(), None
+    if opened is not None:
+        raise InputError(f"the marker <!-- table:{opened} --> is never closed")
+    return "".join([*parts, text[place:]]), changed
+
+
+def read_results(results: Path, pattern: str) -> list[tuple[str, Record]]:
+    """`(machine, record)` of all files that match, sorted by machine and name."""
+    found = []
+    for path in sorted(results.glob(f"*/{pattern}")) if results.is_dir() else []:
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} is not readable JSON ({error}); measure it again") from error
+        if not isinstance(record, dict):
+            raise InputError(f"{path} holds no JSON object; measure it again")
+        record["_file"] = path.name
+        found.append((path.parent.name, record))
+    return found
+
+
+# ---------------------------------------------------------------- the tables
+
+
+def studies(results: Path) -> str:
+    """Per study and quantity: measured, interval, required; the verdict; seeds, seconds, date."""
+    records = read_results(results, "study-*.json")
+    if not records:
+        return _missing("jaxrl-rewards reproduce SLUG")
+    rows = []
+    for machine, record in records:
+        measured, required = record.get("measured") or {}, record.get("required") or {}
+        intervals = record.get("interval") or {}
+        names = [name for name in measured if name in required] or list(measured)
+        names += [name for name in required if name not in measured]
+        head = [
+            f"`{record.get('slug', record['_file'])}`",
+            "yes" if record.get("passed") else "**no**",
+        ]
+        tail = [
+            number(record.get("seeds")),
+            number(record.get("seconds")),
+            f"{machine}, {record.get('date', '')}",
+        ]
+        for index, name in enumerate(names or [""]):
+            cells = [
+                name.replace("_", " "),
+                number(measured.get(name)),
+                span(intervals.get(name)),
+                str(required.get(name, "")),
+            ]
+            rows.append(
+                [*(head if not index else ["", ""]), *cells, *(tail if not index else [""] * 3)]
+            )
+    titles = (
+        "study|claim holds|quantity|measured|95 % interval|required|seeds|seconds|machine, date"
+    )
+    return table(titles.split("|"), rows, "lllrrlrrl")
+
+
+def pointing(results: Path) -> str:
+    """Click accuracy of readers and controls, from `gui-pointing*.json`.
+
+    A file holds what `jaxrl-rewards evaluate gui` measures (`overall`, `unseen`, `controls`), or a
+    ready `table` of `columns` and `rows`; both may have a `title`.
+    """
+    records = read_results(results, "gui-pointing*.json")
+    if not records:
+        return _missing("jaxrl-rewards evaluate gui --data FOLDER")
+    blocks = []
+    for machine, record in records:
+        title = record.get("title") or record["_file"].removesuffix(".json")
+        seconds = record.get("seconds")
+        note = f"{title} ({machine}, {record.get('date', 'undated')}"
+        note += f", {number(seconds)} s)" if seconds is not None else ")"
+        if isinstance(record.get("table"), dict):
+            columns, rows = record["table"].get("columns", []), record["table"].get("rows", [])
+            cells = [[number(cell) for cell in row] for row in rows]
+            blocks.append(f"{note}\n\n{table([str(c) for c in columns], cells)}")
+            continue
+        rows = []
+        for name in ("overall", "unseen"):
+            part = record.get(name) or {}
+            label = {
+                "overall": "trained, all instructions",
+                "unseen": "trained, unseen in training",
+            }
+            rows.append([label[name], *_share(part), number(part.get("count"))])
+        for name, part in (record.get("controls") or {}).items():
+            rows.append([name, *_share(part), number(part.get("count"))])
+        blocks.append(f"{note}\n\n{table(['', 'accuracy', '95 % interval', 'n'], rows, 'lrrr')}")
+    return "\n\n".join(blocks)
+
+
+def reference(results: Path) -> str:
+    """Reference vectors that hold and the largest errors, from `parity-*.json`."""
+    records = read_results(results, "parity-*.json")
+    if not records:
+        return _missing("python -m tests.reference.report --out FILE")
+    rows = []
+    for machine, record in records:
+        for entry in record.get("rows", []):
+            error = entry.get("max_error")
+            rows.append(
+                [
+                    f"`{entry.get('system', '')}`",
+                    f"{entry.get('passed', '?')} of {entry.get('cases', '?')}",
+                    "" if error is None else f"{error:.1e}",
+                    number(record.get("required")),
+                    f"{machine}, {record.get('date', '')}",
+                ]
+            )
+    titles = ["reference vectors", "agree", "largest error", "allowed", "machine, date"]
+    return table(titles, rows, "lrrrl")
+
+
+def benchmarks(results: Path) -> str:
+    """Every benchmark's rows, with its command, versions and what else ran."""
+    records = read_results(results, "bench-*.json")
+    if not records:
+        return _missing("make bench")
+    blocks = []
+    for machine, record in records:
+        rows = []
+        for entry in record.get("rows", []):
+            best = entry.get("ratio_best")
+            ratio = "" if entry.get("ratio") is None else f"{number(entry['ratio'])}"
+            ratio += f" (best {number(best)})" if best is not None else ""
+            required = entry.get("required")
+            rows.append(
+                [
+                    entry.get("what", ""),
+                    f"{number(entry.get('ours'))} {entry.get('unit', '')}".strip(),
+                    number(entry.get("peer")),
+                    "" if entry.get("peer_name") == "none" else entry.get("peer_name", ""),
+                    ratio,
+                    "" if required is None else number(required),
+                ]
+            )
+        titles = ["what", "ours", "peer's", "peer", "ratio", "required"]
+        blocks.append(f"{table(titles, rows, 'lrrlrr')}\n\n{_source(machine, record)}")
+    return "\n\n".join(blocks)
+
+
+def _source(machine: str, record: Record) -> str:
+    hardware, versions = record.get("hardware") or {}, record.get("versions") or {}
+    shown = [name for name in ("python", "jax", "rejax", "brax", "numpy") if name in versions]
+    parts = [
+        f"`{record.get('command', '')}`",
+        f"{machine} ({hardware.get('device', 'unknown')})",
+        ", ".join(f"{name} {versions[name]}" for name in shown),
+        record.get("date", ""),
+    ]
+    text = "; ".join(part for part in parts if part)
+    loads, cores = record.get("load") or [], hardware.get("cores") or 0
+    if loads and cores and max(loads[1:] or loads) > cores:
+        text += f"; **other programs ran** (load up to {max(loads):g} on {cores} cores)"
+    return f"<sub>{text}</sub>"
+
+
+TABLES: dict[str, Callable[[Path], str]] = {
+    "studies": studies,
+    "pointing": pointing,
+    "reference": reference,
+    "benchmarks": benchmarks,
+}
+
+
+# ---------------------------------------------------------------- text
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -> str:
+    """A Markdown table; `align` holds `l` or `r` per column."""
+    marks = {"l": "---", "r": "---:"}
+    align = align or "l" * len(titles)
+    lines = [_line(titles), _line(marks[letter] for letter in align)]
+    return "\n".join([*lines, *(_line(row) for row in rows)])
+
+
+def number(value: Any) -> str:
+    """A number with three significant digits, thousands apart; other values as text."""
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return ", ".join(map(number, value)) if isinstance(value, (list, tuple)) else str(value)
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}"
+    if 0 < abs(value) < 1e-3:
+        return f"{value:.1e}"
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
+
+
+def span(interval: Any) -> str:
+    """`[low, high]`, or nothing."""
+    if not isinstance(interval, (list, tuple)) or len(interval) != 2:
+        return ""
+    return f"[{number(interval[0])}, {number(interval[1])}]"
+
+
+def _share(part: Record) -> list[str]:
+    accuracy = part.get("accuracy")
+    return ["" if accuracy is None else f"{accuracy:.3f}", span(part.get("interval"))]
+
+
+def _line(cells: Iterable[Any]) -> str:
+    texts = (str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells)
+    return f"| {' | '.join(texts)} |"
+
+
+def _missing(command: str) -> str:
+    return f"*Not measured yet: `{command}`.*"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
