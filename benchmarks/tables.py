@@ -135,35 +135,46 @@ def studies(results: Path) -> str:
 def pointing(results: Path) -> str:
     """Click accuracy of readers and controls, from `gui-pointing*.json`.
 
-    A file holds what `jaxrl-rewards evaluate gui` measures (`overall`, `unseen`, `controls`), or a
-    ready `table` of `columns` and `rows`; both may have a `title`.
+    A file holds `rows` as a benchmark does, several seeds long (with `interval_over_families` per
+    seed, or `gaussian_minus_binary`), or what `jaxrl-rewards evaluate gui` measures (`overall`,
+    `unseen`); and in both cases `controls`.
     """
     records = read_results(results, "gui-pointing*.json")
     if not records:
         return _missing("jaxrl-rewards evaluate gui --data FOLDER")
     blocks = []
     for machine, record in records:
-        title = record.get("title") or record["_file"].removesuffix(".json")
         seconds = record.get("seconds")
-        note = f"{title} ({machine}, {record.get('date', 'undated')}"
+        note = f"`{record['_file'].removesuffix('.json')}` ({machine}, {record.get('date', '')}"
         note += f", {number(seconds)} s)" if seconds is not None else ")"
-        if isinstance(record.get("table"), dict):
-            columns, rows = record["table"].get("columns", []), record["table"].get("rows", [])
-            cells = [[number(cell) for cell in row] for row in rows]
-            blocks.append(f"{note}\n\n{table([str(c) for c in columns], cells)}")
-            continue
-        rows = []
-        for name in ("overall", "unseen"):
-            part = record.get(name) or {}
-            label = {
-                "overall": "trained, all instructions",
-                "unseen": "trained, unseen in training",
-            }
-            rows.append([label[name], *_share(part), number(part.get("count"))])
+        rows = [_pointing_row(row) for row in record.get("rows") or []]
+        if "overall" in record:
+            for name, label in (("overall", "all instructions"), ("unseen", "unseen in training")):
+                part = record.get(name) or {}
+                rows.append([f"trained, {label}", *_share(part), "", "", "", ""])
         for name, part in (record.get("controls") or {}).items():
-            rows.append([name, *_share(part), number(part.get("count"))])
-        blocks.append(f"{note}\n\n{table(['', 'accuracy', '95 % interval', 'n'], rows, 'lrrr')}")
+            rows.append([f"control: {name}", *_share(part), "", "", "", ""])
+            if part.get("unseen") is not None:
+                rows.append([f"control: {name}, unseen", number(part["unseen"]), *[""] * 5])
+        titles = ["", "measured", "95 % interval", "other's", "other", "difference", "required"]
+        blocks.append(f"{note}\n\n{table(titles, rows, 'lrrrlrr')}")
     return "\n\n".join(blocks)
+
+
+def _pointing_row(row: Record) -> list[str]:
+    """The interval is the widest over seeds of those over page families."""
+    pairs = row.get("interval_over_families") or []
+    widest = [min(low for low, _ in pairs), max(high for _, high in pairs)] if pairs else None
+    required = row.get("required")
+    return [
+        row.get("what", "").replace("_", " "),
+        f"{number(row.get('ours'))} {row.get('unit', '')}".strip().removesuffix(" share"),
+        span(widest),
+        number(row.get("peer")),
+        row.get("peer_name") or "",
+        span(row.get("gaussian_minus_binary")),
+        "" if required is None else number(required),
+    ]
 
 
 def reference(results: Path) -> str:

@@ -230,6 +230,17 @@ def learning(options: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[st
                 **extra,
             )
         )
+        last = {name: results[name]["returns"][rule][-1] for name in results}
+        rows.append(
+            report.row(
+                f"CartPole-v1, 4 worlds x 128: mean return after {budget:,} steps, {rule}",
+                statistics.fmean(last["ours"]),
+                statistics.fmean(last["rejax"]) if "rejax" in last else None,
+                "rejax",
+                "return",
+                seeds=options.learning_seeds,
+            )
+        )
         details[rule] = {
             "steps_to_threshold": first,
             "mean_return": {

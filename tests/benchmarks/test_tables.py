@@ -43,6 +43,14 @@ POINTING = {
     "unseen": {"accuracy": 0.75, "interval": [0.7, 0.8], "count": 200},
     "controls": {"constant position": {"accuracy": 0.1, "interval": [0.05, 0.15]}},
 }
+POINTING_SEEDS = {
+    "rows": [
+        {"what": "click accuracy", "ours": 0.85, "peer": 0.2, "peer_name": "pixels only",
+         "unit": "share", "required": 0.8, "interval_over_families": [[0.8, 0.9], [0.78, 0.91]]},
+        {"what": "real_median_distance", "ours": 12.0, "peer": 14.0, "unit": "px",
+         "peer_name": "binary reward", "required": None, "gaussian_minus_binary": [-3.0, -1.0]},
+    ]
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -54,6 +62,7 @@ def results(tmp_path):
         "bench-ppo": BENCH,
         "parity-reference": PARITY,
         "gui-pointing": POINTING,
+        "gui-pointing-refine": POINTING_SEEDS,
     }.items():
         (folder / f"{name}.json").write_text(json.dumps(value))
     return tmp_path / "results"
@@ -77,8 +86,10 @@ def test_tables_hold_the_figures_of_the_files(results):
         "| PPO | 200,000 steps/s | 160,000 | rejax | 1.25 (best 1.3) | 1.2 |",
         "| alone \\| piped | 3 x |  |  |  |  |",
         "| `gui_g2` | 20 of 20 | 3.0e-07 | 1.0e-05 | cpu-2core, 2026-01-04 |",
-        "| trained, unseen in training | 0.750 | [0.7, 0.8] | 200 |",
-        "| constant position | 0.100 | [0.05, 0.15] |  |",
+        "| trained, unseen in training | 0.750 | [0.7, 0.8] |",
+        "| control: constant position | 0.100 | [0.05, 0.15] |",
+        "| click accuracy | 0.85 | [0.78, 0.91] | 0.2 | pixels only |  | 0.8 |",
+        "| real median distance | 12 px |  | 14 | binary reward | [-3, -1] |  |",
     ):
         assert part in text
     assert "unasked" not in text and "other programs" not in text
