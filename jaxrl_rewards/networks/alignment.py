@@ -4,7 +4,7 @@ A left-to-right hidden Markov model: one state per character, self-loops and ste
 state free, single states may be skipped at a price. A path starts at any cell and ends at any
 cell, with weights for both. Forward and backward sums run over probabilities, which is several
 times cheaper than over logarithms; values are kept in [0, 1e18], and what falls below the
-smallest float counts as 1e-37.
+smallest weight counts as 1e-30.
 """
 
 import jax
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 LARGEST = 1e18
-SMALLEST = 1e-37
+SMALLEST = 1e-30
 
 
 def alignment_scores(
@@ -33,7 +33,7 @@ def alignment_scores(
         skip: float32[], weight of skipping one state.
 
     Returns:
-        float32[X, S]: log f + log b, at least 2 log(1e-37) (no path); gradients are finite. A path
+        float32[X, S]: log f + log b, at least 2 log(1e-30) (no path); gradients are finite. A path
         cannot start by skipping the first state.
     """
     states = emission.shape[1]

@@ -1,11 +1,12 @@
 """A network that reads a screen and points at the text it is asked for.
 
-RGB is rearranged 2x2 into channels; four convolutions (3x5 to 32, 4x3 with stride 2 in y to 48,
-3x3 to 64, residual 1x5 to 64) give one feature vector per cell of 2 px (x) by 4 px (y), and a
-linear head a softmax over 95 printable ASCII characters and "blank". The same network runs on the
-image reduced by two, which reads fonts twice as large. The instruction is aligned with every row
-of cells (`alignment_scores`); a small context network adds "clickable here". The policy is a
-softmax over the cells of both scales, whose centres are the points.
+RGB is rearranged 2x2 into channels, local mean and contrast are evened out, and four
+convolutions (3x5 to 32, 4x3 with stride 2 in y to 48, 3x3 to 64, residual 1x5 to 64) give one
+feature vector per cell of 2 px (x) by 4 px (y); a linear head gives a softmax over 95 printable
+ASCII characters and "blank". The same network runs on the image reduced by two, which reads fonts
+twice as large. The instruction is aligned with every row of cells (`alignment_scores`); a small
+context network adds "clickable here". The policy is a softmax over the cells of both scales,
+whose centres are the points.
 """
 
 import dataclasses
@@ -126,11 +127,30 @@ def _mask(features: Array, size: Array | None, cell: tuple[int, int]) -> Array:
     return features * (rows[:, :, None] & columns[:, None, :])[..., None]
 
 
+def _box_mean(values: Array, weight: Array) -> Array:
+    """Weighted mean of [B, H, W, 1] over 7x13 windows (14 px by 26 px)."""
+
+    def total(array):
+        tall = jax.lax.reduce_window(array, 0.0, jax.lax.add, (1, 7, 1, 1), (1, 1, 1, 1), "SAME")
+        return jax.lax.reduce_window(tall, 0.0, jax.lax.add, (1, 1, 13, 1), (1, 1, 1, 1), "SAME")
+
+    return total(values * weight) / jnp.maximum(total(weight), 1.0)
+
+
+def _even_contrast(blocks: Array, size: Array | None) -> Array:
+    """Subtract the local mean luminance and divide by the local deviation (at least 0.1)."""
+    whole = jnp.ones_like(blocks[:1, ..., :1] if size is None else blocks[..., :1])
+    weight = _mask(whole, size, (2, 2))
+    blocks = blocks - _box_mean(jnp.mean(blocks, axis=-1, keepdims=True), weight)
+    variance = _box_mean(jnp.mean(blocks**2, axis=-1, keepdims=True), weight)
+    return blocks * jax.lax.rsqrt(variance + 0.01)
+
+
 def _trunk(params: dict, images: Array, size: Array | None) -> Array:
     batch, height, width, _ = images.shape
     blocks = images.reshape(batch, height // 2, 2, width // 2, 2, 3)
     features = blocks.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // 2, width // 2, 12)
-    features = _mask(features, size, (2, 2))
+    features = _mask(_even_contrast(features, size), size, (2, 2))
     features = _mask(_conv(params["conv1"], features, ((1, 1), (2, 2))), size, (2, 2))
     channels = features.shape[-1]
     pairs = features.reshape(batch, height // 4, 2, width // 2, channels)
@@ -171,8 +191,11 @@ def _normalise(images: Array) -> Array:
     return jnp.asarray(images, jnp.float32) / 127.5 - 1.0
 
 
-def _spot(alignment: dict, character_logits: Array, tokens: Array) -> Array:
-    """Match scores float32[Y, X] of one instruction int32[L] on one image's characters."""
+def _spot(alignment: dict, character_logits: Array, inside: Array, tokens: Array) -> Array:
+    """Match scores float32[Y, X] of one instruction int32[L] on one image's characters.
+
+    `inside` float32[Y, X] is 0 in padding; it and all beyond the array count as blank.
+    """
     floor = jnp.exp(alignment["log_floor"])
     probability = jax.nn.softmax(character_logits, axis=-1)
     blank = probability[..., BLANK]
@@ -181,9 +204,10 @@ def _spot(alignment: dict, character_logits: Array, tokens: Array) -> Array:
     one_hot = jax.nn.one_hot(tokens, CLASSES)
     known = jnp.einsum("yxc,lc->yxl", probability, one_hot)
     emitted = jnp.where(tokens == UNKNOWN, 0.3 * (1.0 - blank)[..., None], known)
-    emission = jnp.where(is_character, emitted + floor, 0.0)
-    clear = (blank + floor) ** (0.5 * jnp.maximum(alignment["boundary"], 0.0))
-    open_edge = jnp.pad(clear, ((0, 0), (2, 2)), constant_values=1.0)
+    emission = jnp.where(is_character, emitted + floor, 0.0) * inside[..., None]
+    blank = jnp.where(inside > 0, blank, 1.0)
+    beside = jnp.pad(blank, ((0, 0), (2, 2)), constant_values=1.0)
+    open_edge = (beside + floor) ** (0.5 * jnp.maximum(alignment["boundary"], 0.0))
     start = open_edge[:, :-4] * open_edge[:, 1:-3]
     stop = open_edge[:, 3:-1] * open_edge[:, 4:]
     # a text longer than what is read goes on behind its last character: nothing is required there
@@ -239,19 +263,13 @@ def reader_apply(
     for scale, pixels in ((1, fine), (2, reduce_by_two(fine))):
         part = None if size is None else size // scale
         logits, context = _read_scale(params, pixels, part)
-        if part is not None:
-            # blank outside, so that texts may end at the image's edge
-            outside = jnp.where(jnp.arange(CLASSES) == BLANK, 0.0, LOW)
-            inside = _mask(jnp.ones_like(logits[..., :1]), part, CELL) > 0
-            logits_read = jnp.where(inside, logits, outside)
-        else:
-            logits_read = logits
-        spot = jax.vmap(jax.vmap(_spot, in_axes=(None, None, 0)), in_axes=(None, 0, 0))
-        score = alignment["temperature"] * spot(alignment, logits_read, tokens)
+        inside = _mask(jnp.ones_like(logits[..., :1]), part, CELL)[..., 0]
+        spot = jax.vmap(jax.vmap(_spot, in_axes=(None, None, None, 0)), in_axes=(None, 0, 0, 0))
+        score = alignment["temperature"] * spot(alignment, logits, inside, tokens)
         score = jnp.where(empty[:, :, None, None], 0.0, score + context[:, None])
         score = score + (scale - 1) * alignment["coarse"]
         if part is not None:
-            score = jnp.where(inside[:, None, ..., 0], score, LOW)
+            score = jnp.where(inside[:, None] > 0, score, LOW)
         flat.append(score.reshape(*score.shape[:2], -1))
         characters.append(logits)
     return ReaderOutput(logits=jnp.concatenate(flat, axis=-1), character_logits=tuple(characters))

@@ -12,22 +12,22 @@ class PointingConfig:
 
     seed: int = 0
     """Random seed of parameters, screens, words and batches."""
-    screens: int = 4000
+    screens: int = 2500
     """Generated screens for the pointing phase."""
     patches: int = 3000
     """Generated patches of dense text for the reading phase."""
-    read_steps: int = 700
+    read_steps: int = 400
     """Steps of the reading phase (character cross-entropy on patches)."""
-    point_steps: int = 500
+    point_steps: int = 250
     """Steps of the pointing phase (log mass in the box, and characters, on screens)."""
-    patch_batch: int = 48
+    patch_batch: int = 40
     """Patches per step of the reading phase."""
     batch: int = 8
     """Screens per step of the pointing phase."""
     instructions: int = 4
     """Instructions per screen and step."""
-    learning_rate: float = 4e-3
-    """Peak of Adam's step size; 50 steps of warm-up, then half a cosine to a hundredth."""
+    learning_rate: float = 0.05
+    """Peak step of the kernels (a tenth for all else); 30 steps up, then half a cosine down."""
     blank_weight: float = 0.25
     """Weight of cells without text in the character loss."""
     refine_updates: int = 0

@@ -26,13 +26,17 @@ Report = Callable[[str, int, int, dict], None]
 
 @dataclasses.dataclass(frozen=True)
 class PretrainResult:
-    """Parameters, the instructions and words of the training screens, curves, CPU seconds."""
+    """Parameters, the instructions and words of the training screens, curves, CPU seconds.
+
+    `snapshots` holds the parameters after the steps asked for (both phases counted together).
+    """
 
     params: Any
     corpus: frozenset[str]
     curves: list[dict]
     cpu_seconds: float
     wall_seconds: float
+    snapshots: dict[int, Any] = dataclasses.field(default_factory=dict)
 
 
 def character_loss(logits: Array, labels: Array, blank_weight: float) -> Array:
@@ -64,18 +68,71 @@ def click_loss(logits: Array, inside: Array) -> Array:
     return jnp.sum(loss) / jnp.maximum(jnp.sum(any_inside), 1)
 
 
+def orthogonalise(matrix: Array, steps: int = 5) -> Array:
+    """Approximate the nearest semi-orthogonal matrix by Newton-Schulz iterations.
+
+    `matrix` is float32[..., F]; leading axes count as rows. Scaled by sqrt(max(1, rows / F)).
+    """
+    flat = matrix.reshape(-1, matrix.shape[-1])
+    wide = flat.shape[0] < flat.shape[1]
+    x = flat.T if wide else flat
+    x = x / (jnp.linalg.norm(x) + 1e-7)
+    for _ in range(steps):
+        gram = x.T @ x
+        x = 3.4445 * x + x @ (-4.7750 * gram + 2.0315 * gram @ gram)
+    x = x.T if wide else x
+    scale = np.sqrt(max(1.0, flat.shape[0] / flat.shape[1]))
+    return (scale * x).reshape(matrix.shape)
+
+
+def orthogonal_momentum(schedule: Callable, momentum: float = 0.95) -> optax.GradientTransformation:
+    """Momentum whose step is made orthogonal per matrix (Muon, Jordan et al. 2024)."""
+
+    def init(params):
+        return jnp.zeros([], jnp.int32), jax.tree.map(jnp.zeros_like, params)
+
+    def update(gradient, state, params=None):
+        count, average = state
+        average = jax.tree.map(lambda m, g: momentum * m + g, average, gradient)
+        step = jax.tree.map(
+            lambda m, g: -schedule(count) * orthogonalise(g + momentum * m), average, gradient
+        )
+        return step, (count + 1, average)
+
+    return optax.GradientTransformation(init, update)
+
+
 def make_optimiser(config: PointingConfig) -> optax.GradientTransformation:
-    """Adam with clipping; warm-up and half a cosine over both phases."""
+    """Orthogonal momentum for kernels, Adam at a tenth of the step for all else; clipping.
+
+    Warm-up and half a cosine over both phases.
+    """
     total = max(config.read_steps + config.point_steps, 1)
-    warm = min(50, total)
-    schedule = optax.join_schedules(
-        [
-            optax.linear_schedule(0.0, config.learning_rate, warm),
-            optax.cosine_decay_schedule(config.learning_rate, max(total - warm, 1), 0.01),
-        ],
-        [warm],
+    warm = min(30, total)
+
+    def schedule(scale):
+        peak = scale * config.learning_rate
+        parts = [
+            optax.linear_schedule(0.0, peak, warm),
+            optax.cosine_decay_schedule(peak, max(total - warm, 1), 0.01),
+        ]
+        return optax.join_schedules(parts, [warm])
+
+    def kinds(params):
+        return jax.tree_util.tree_map_with_path(
+            lambda path, x: "kernel" if x.ndim >= 2 and x.shape[-1] > 1 else "other", params
+        )
+
+    return optax.chain(
+        optax.clip_by_global_norm(1.0),
+        optax.multi_transform(
+            {
+                "kernel": orthogonal_momentum(schedule(1.0)),
+                "other": optax.adam(schedule(0.1), b1=0.9, b2=0.99),
+            },
+            kinds,
+        ),
     )
-    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule, b1=0.9, b2=0.99))
 
 
 def make_steps(config: PointingConfig, height: int, width: int):
@@ -145,7 +202,9 @@ def corpus_of(pool: ScreenPool) -> frozenset[str]:
     return frozenset(pool.instructions | words | bare)
 
 
-def pretrain(config: PointingConfig, report: Report | None = None) -> PretrainResult:
+def pretrain(
+    config: PointingConfig, report: Report | None = None, snapshots: tuple[int, ...] = ()
+) -> PretrainResult:
     """Train the reader from scratch on generated screens only.
 
     `report(phase, done, total, metrics)` is called while generating and every
@@ -161,7 +220,7 @@ def pretrain(config: PointingConfig, report: Report | None = None) -> PretrainRe
     params = reader_init(jax.random.key(config.seed), config.reader)
     read_step, point_step = make_steps(config, *screens.pixels.shape[1:3])
     state = make_optimiser(config).init(params)
-    curves, recent = [], []
+    curves, recent, kept = [], [], {}
 
     def note(phase, step, total, extra):
         row = {"phase": phase, "step": step, "loss": float(np.mean(recent)), **extra}
@@ -174,12 +233,16 @@ def pretrain(config: PointingConfig, report: Report | None = None) -> PretrainRe
         batch = patches.batch(generator, config.patch_batch)
         params, state, loss = read_step(params, state, *batch)
         recent.append(float(loss))
+        if step in snapshots:
+            kept[step] = jax.device_get(params)
         if step % config.report_every == 0 or step == config.read_steps:
             note("read", step, config.read_steps, {})
     for step in range(1, config.point_steps + 1):
         batch = screens.batch(generator, config.batch, config.instructions)
         params, state, loss = point_step(params, state, *batch)
         recent.append(float(loss))
+        if config.read_steps + step in snapshots:
+            kept[config.read_steps + step] = jax.device_get(params)
         if step % config.report_every == 0 or step == config.point_steps:
             extra = {"held_out": pool_accuracy(params, held_out)["accuracy"]}
             note("point", step, config.point_steps, extra)
@@ -189,4 +252,5 @@ def pretrain(config: PointingConfig, report: Report | None = None) -> PretrainRe
         curves=curves,
         cpu_seconds=time.process_time() - cpu,
         wall_seconds=time.time() - wall,
+        snapshots=kept,
     )
