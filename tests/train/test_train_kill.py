@@ -35,28 +35,30 @@ def to_the_end(process):
     return output
 
 
+def rows_of(log):
+    return log.read_bytes().count(b"\n") if log.exists() else 0
+
+
 def kill_and_resume(repository, tmp_path, name, updates, chunk, every, kills):
     """Kill a run at `kills` random moments of its training; compare with an undisturbed one."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     to_the_end(start(repository, name, whole, updates, chunk, every, tmp_path / "whole.npz"))
     rows = read_jsonl(whole / "metrics.jsonl")
-    # a killed part gets about a share of the whole's training time, at random
-    share = rows[-1]["seconds"] / (kills + 1)
     generator = random.Random(0)
-    done, text = 0, ""
-    while done < kills:
+    moments = sorted(generator.sample(range(1, len(rows) * 9 // 10), kills))
+    chunk_seconds = rows[-1]["seconds"] / len(rows)
+    log, text = broken / "metrics.jsonl", ""
+    for moment in moments:
         process = start(repository, name, broken, updates, chunk, every, tmp_path / "broken.npz")
-        log = broken / "metrics.jsonl"
         before = log.stat().st_mtime_ns if log.exists() else None
-        while process.poll() is None and (not log.exists() or log.stat().st_mtime_ns == before):
-            time.sleep(0.01)  # until its first row is written: it trains
-        time.sleep(generator.uniform(0.0, 2.0 * share))
-        if process.poll() is not None:
-            text += process.communicate()[0]
-            break  # it came to its end between two kills
+        while process.poll() is None and (
+            rows_of(log) < moment or log.stat().st_mtime_ns == before
+        ):
+            time.sleep(0.005)
+        time.sleep(generator.uniform(0.0, 1.0) * chunk_seconds)
         process.send_signal(signal.SIGKILL)
         text += process.communicate()[0]
-        done += 1
+        assert process.returncode == -signal.SIGKILL, text
     text += to_the_end(
         start(repository, name, broken, updates, chunk, every, tmp_path / "broken.npz")
     )
@@ -69,8 +71,7 @@ def kill_and_resume(repository, tmp_path, name, updates, chunk, every, kills):
     cut = [{k: v for k, v in row.items() if "second" not in k} for row in rows]
     resumed = read_jsonl(broken / "metrics.jsonl")
     assert [{k: v for k, v in row.items() if "second" not in k} for row in resumed] == cut
-    print(f"{name}: {done} kills, {text.count('resuming')} resumptions from a checkpoint")
-    return done
+    print(f"{name}: {kills} kills, {text.count('resuming')} resumptions from a checkpoint")
 
 
 def test_a_polite_stop_exits_at_a_chunk_boundary_and_resumes(repository, tmp_path):
@@ -91,16 +92,16 @@ def test_a_polite_stop_exits_at_a_chunk_boundary_and_resumes(repository, tmp_pat
 
 @pytest.mark.slow
 def test_three_kills_change_no_bit(repository, tmp_path):
-    assert kill_and_resume(repository, tmp_path, "toy", 200, 5, 10, kills=3) >= 2
+    kill_and_resume(repository, tmp_path, "toy", 200, 5, 10, kills=3)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_twenty_kills_change_no_bit(repository, tmp_path):
-    assert kill_and_resume(repository, tmp_path, "toy", 1000, 5, 20, kills=20) >= 15
+    kill_and_resume(repository, tmp_path, "toy", 1000, 5, 20, kills=20)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_kills_change_no_bit_of_ppo(repository, tmp_path):
-    assert kill_and_resume(repository, tmp_path, "ppo", 400, 5, 5, kills=6) >= 3
+    kill_and_resume(repository, tmp_path, "ppo", 120, 5, 10, kills=4)
