@@ -1,12 +1,13 @@
 """Measure again, and store, everything that the README quotes.
 
     python -m benchmarks.record                    # all of it: most of an hour on two cores
-    python -m benchmarks.record --only studies tables
-    python -m benchmarks.record --studies gui_g2
+    python -m benchmarks.record --only studies tables --studies gui_g2
+    python -m benchmarks.record --data FOLDER      # with pointing, on a ScreenSpot folder
 
-Steps: `studies` (each study's JSON file and small pictures), `reference` (reference vectors),
-`gui` and `ppo` (benchmarks), `charts`, `tables`. Nothing else should run on the machine meanwhile.
-A step that fails is reported at the end; the others still run, and its old result stays.
+Steps: `studies` (each study's JSON file and small pictures), `pointing` (only with `--data`),
+`reference` (reference vectors), `gui` and `ppo` (benchmarks), `charts`, `tables`. Nothing else
+should run on the machine meanwhile. A step that fails is reported at the end; the others still
+run, and its old result stays.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from benchmarks import report
 from jaxrl_rewards.core.files import atomic_write_bytes
 from jaxrl_rewards.studies.registry import slugs
 
-STEPS = ("studies", "reference", "gui", "ppo", "charts", "tables")
+STEPS = ("studies", "pointing", "reference", "gui", "ppo", "charts", "tables")
 WIDTH, LIMIT_BYTES = 1100, 150_000
 
 
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=STEPS, default=list(STEPS))
     parser.add_argument("--studies", nargs="+", choices=slugs(), default=list(slugs()))
+    parser.add_argument("--data", type=Path, help="real screenshots for the step pointing")
     options = parser.parse_args(arguments)
     os.environ.setdefault("PJRT_NPROC", "1")  # before jax starts: one XLA thread, as in the tests
     if report.load() > 1.0:
@@ -42,6 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for step in [name for name in STEPS if name in options.only]:
         if step == "studies":
             failed += [slug for slug in options.studies if not record_study(slug, folder)]
+            continue
+        if step == "pointing":
+            if options.data is not None and not record_pointing(options.data.resolve(), folder):
+                failed.append(step)
             continue
         command = {
             "reference": ["tests.reference.report", "--out", str(folder / "parity-reference.json")],
@@ -68,6 +74,20 @@ def record_study(slug: str, folder: Path) -> bool:
         if subprocess.run([sys.executable, "-c", script, slug, str(out)], **_where()).returncode:
             return False
         store_study(out, slug, folder)
+    return True
+
+
+def record_pointing(data: Path, folder: Path) -> bool:
+    """Train, measure and refine the pointing policy over seeds; draw the shipped one's answers."""
+    with tempfile.TemporaryDirectory() as temporary:
+        benchmark = ["jaxrl_rewards.studies.gui_pointing.benchmark", "--data", str(data)]
+        if not run([*benchmark, "--work", f"{temporary}/work", "--out", str(folder)]):
+            return False
+        shipped = ["jaxrl_rewards.cli", "evaluate", "gui", "--data", str(data)]
+        if not run([*shipped, "--out", temporary]):
+            return False
+        picture = small_picture(Path(temporary) / "pointing.png")
+        atomic_write_bytes(folder.parent / "images" / "pointing-real.png", picture)
     return True
 
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 if __package__ in (None, ""):
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    _root = Path(__file__).resolve().parents[2]
+    sys.path[:0] = [str(_root), str(_root / "envs")]
 
 from benchmarks import report
 from benchmarks.throughput.ppo_settings import WORLDS, PPOSettings, flops_per_step
