@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -16,7 +17,8 @@ def parse(
 ) -> Any:
     """Parse `arguments` into the dataclass `kind` with tyro.
 
-    Unknown flags and unreadable values end with tyro's message and exit code 2. A value that the
+    A switch may stand alone (`--resume`) or with its value (`--anneal False`). Unknown flags and
+    unreadable values end with tyro's message and exit code 2. A value that the
     dataclass itself refuses raises InputError.
     """
     import tyro
@@ -24,13 +26,34 @@ def parse(
     extra = {} if default is None else {"default": default}
     try:
         return tyro.cli(
-            kind, args=list(arguments), prog=prog, description=description,
+            kind, args=_complete_switches(kind, arguments), prog=prog, description=description,
             config=(tyro.conf.FlagConversionOff, tyro.conf.OmitArgPrefixes), **extra,
         )  # fmt: skip
     except InputError:
         raise
     except ValueError as error:
         raise InputError(str(error)) from error
+
+
+def _complete_switches(kind: Any, arguments: Sequence[str]) -> list[str]:
+    """The arguments with "True" after every switch that stands alone."""
+    names, out = _switches(kind), []
+    for token, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        out.append(token)
+        if token.replace("_", "-") in names and following.lower() not in ("true", "false"):
+            out.append("True")
+    return out
+
+
+def _switches(kind: Any) -> set[str]:
+    """The flags of the boolean fields of a dataclass, nested ones included."""
+    found = set()
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(field.default):
+            found |= _switches(field.default)
+        elif field.type in (bool, "bool"):
+            found.add("--" + field.name.replace("_", "-"))
+    return found
 
 
 def choose(

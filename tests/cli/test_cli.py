@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 
@@ -51,7 +52,9 @@ def test_every_verb_has_help(capsys, verb):
     assert f"jaxrl-rewards {verb}" in text and len(text.splitlines()) > 3
 
 
-@pytest.mark.parametrize("arguments", [("train", "ppo"), ("reproduce", "grpo_ppo_core")])
+@pytest.mark.parametrize(
+    "arguments", [("train", "ppo"), ("train", "gui"), ("reproduce", "grpo_ppo_core")]
+)
 def test_tasks_and_studies_have_help(capsys, arguments):
     assert call(*arguments, "--help") == 0
     text = capsys.readouterr().out
@@ -107,6 +110,20 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     for word in words:
         assert word in flat, message
     assert list(tmp_path.iterdir()) == []
+
+
+def test_switches_stand_alone_or_with_a_value():
+    from jaxrl_rewards.commands.arguments import parse
+    from jaxrl_rewards.commands.train_ppo import PPOTask
+
+    def read(*arguments):
+        return parse(PPOTask, arguments, prog="x", description="x")
+
+    assert read().resume is False and read().anneal is True
+    assert read("--resume", "--clip", "0.3").resume is True
+    task = read("--anneal", "False", "--share-trunk", "--normalise_rewards", "True", "--resume")
+    assert (task.anneal, task.ppo.share_trunk, task.ppo.normalise_rewards) == (False, True, True)
+    assert task.resume and task.clip == 0.2
 
 
 def test_list_as_json(capsys, tmp_path):
@@ -249,6 +266,19 @@ def test_evaluate_refuses_what_is_no_run_or_no_number(trained, tmp_path, capsys)
     assert "99" in refused(capsys, "evaluate", trained, "--which", 99)
 
 
+def test_pointing_refuses_bad_data(tmp_path, monkeypatch, capsys):
+    from importlib import resources
+
+    if not resources.files("jaxrl_rewards").joinpath("assets", "gui_reader.npz").is_file():
+        pytest.skip("no pointing checkpoint ships with this copy")
+    monkeypatch.chdir(tmp_path)
+    assert "no/such/folder" in refused(capsys, "evaluate", "gui", "--data", "no/such/folder")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "empty").mkdir()
+    assert "empty" in refused(capsys, "evaluate", "gui", "--data", tmp_path / "empty")
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
 @pytest.mark.slow
 @pytest.mark.distributed
 def test_as_a_process(tmp_path, repository):
@@ -258,7 +288,7 @@ def test_as_a_process(tmp_path, repository):
         return subprocess.run(
             [sys.executable, "-m", "jaxrl_rewards.cli", *arguments],
             cwd=tmp_path, capture_output=True, text=True, timeout=300,
-            env={**__import__("os").environ, "PYTHONPATH": f"{repository}:{repository}/envs"},
+            env={**os.environ, "PYTHONPATH": f"{repository}:{repository}/envs"},
         )  # fmt: skip
 
     done = shell("--help")
