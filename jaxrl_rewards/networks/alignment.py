@@ -15,21 +15,18 @@ LARGEST = 1e18
 SMALLEST = 1e-30
 
 
-def alignment_scores(
-    emission: Array, start: Array, stop: Array, leave: Array, skip: Array
-) -> Array:
+def alignment_scores(emission: Array, start: Array, leave: Array, skip: Array) -> Array:
     """Log weight of all paths that are in a state at a cell.
 
-    With emission e, start a, stop z, leave l, skip k (all probabilities or weights >= 0)::
+    With emission e, start a, leave l, skip k (all probabilities or weights >= 0)::
 
         f[x, s] = e[x, s] (f[x-1, s] + f[x-1, s-1] + k f[x-1, s-2] + a[x] [s = 0])
-        b[x, s] = (e b)[x+1, s] + (e b)[x+1, s+1] + k (e b)[x+1, s+2] + l[s] z[x]
+        b[x, s] = (e b)[x+1, s] + (e b)[x+1, s+1] + k (e b)[x+1, s+2] + l[x, s]
 
     Args:
         emission: float32[X, S], weight of character s at cell x.
         start: float32[X], weight of a path whose first cell is x.
-        stop: float32[X], weight of a path whose last cell is x.
-        leave: float32[S], weight of a path whose last state is s.
+        leave: float32[X, S], weight of a path that ends at cell x in state s.
         skip: float32[], weight of skipping one state.
 
     Returns:
@@ -52,10 +49,10 @@ def alignment_scores(
         weight, end = inputs
         moved = jnp.concatenate([after[1:], one])
         jumped = jnp.concatenate([after[2:], two])[:states]
-        now = after + moved + skip * jumped + leave * end
+        now = after + moved + skip * jumped + end
         return jnp.minimum(weight * now, LARGEST), now
 
     nothing = jnp.zeros(states)
     _, forwards = jax.lax.scan(forward, nothing, (emission, start))
-    _, backwards = jax.lax.scan(backward, nothing, (emission, stop), reverse=True)
+    _, backwards = jax.lax.scan(backward, nothing, (emission, leave), reverse=True)
     return jnp.log(forwards + SMALLEST) + jnp.log(jnp.minimum(backwards, LARGEST) + SMALLEST)

@@ -10,6 +10,7 @@ whose centres are the points.
 """
 
 import dataclasses
+import functools
 import unicodedata
 from typing import Any
 
@@ -26,6 +27,8 @@ BLANK, SPACE = 0, 1
 CLASSES = 96
 UNKNOWN, CONTINUES = 96, 97
 LOW = -1e9
+REACH = 6
+"""Cells beyond a line break that should be blank (12 px at scale 1)."""
 CELL = (4, 2)
 MULTIPLE = (8, 4)
 """Height and width must be multiples of these (two scales)."""
@@ -105,7 +108,7 @@ def reader_init(key: Array, config: ReaderConfig = ReaderConfig()) -> dict:
         "log_floor": jnp.log(jnp.float32(0.03)),
         "boundary": jnp.float32(0.67),
         "log_skip": jnp.float32(-4.0),
-        "log_wrap": jnp.float32(-2.0),
+        "log_wrap": jnp.float32(-2.5),
         "wrap_per_character": jnp.float32(-0.3),
         "middle": jnp.float32(1.0),
         "temperature": jnp.float32(1.0),
@@ -206,10 +209,16 @@ def _spot(alignment: dict, character_logits: Array, inside: Array, tokens: Array
     emitted = jnp.where(tokens == UNKNOWN, 0.3 * (1.0 - blank)[..., None], known)
     emission = jnp.where(is_character, emitted + floor, 0.0) * inside[..., None]
     blank = jnp.where(inside > 0, blank, 1.0)
-    beside = jnp.pad(blank, ((0, 0), (2, 2)), constant_values=1.0)
-    open_edge = (beside + floor) ** (0.5 * jnp.maximum(alignment["boundary"], 0.0))
-    start = open_edge[:, :-4] * open_edge[:, 1:-3]
-    stop = open_edge[:, 3:-1] * open_edge[:, 4:]
+    around = jnp.pad(blank, ((0, 0), (REACH, REACH)), constant_values=1.0)
+    open_edge = (around + floor) ** (0.5 * jnp.maximum(alignment["boundary"], 0.0))
+    columns = blank.shape[1]
+    beside = [
+        open_edge[:, REACH + shift : REACH + shift + columns] for shift in range(1, REACH + 1)
+    ]
+    start = open_edge[:, REACH - 2 : REACH - 2 + columns] * open_edge[:, REACH - 1 : -REACH - 1]
+    stop = beside[0] * beside[1]
+    # a line is only broken where nothing follows for a while
+    broken = functools.reduce(jnp.multiply, beside)
     # a text longer than what is read goes on behind its last character: nothing is required there
     stop = jnp.where(jnp.any(tokens == CONTINUES), 1.0, stop)
     index = jnp.arange(tokens.shape[0])
@@ -217,10 +226,11 @@ def _spot(alignment: dict, character_logits: Array, inside: Array, tokens: Array
     wrapped = alignment["log_wrap"] + alignment["wrap_per_character"] * missing
     wrapped = jnp.exp(jnp.minimum(wrapped, 0.0))
     following = jnp.concatenate([tokens[1:], jnp.zeros(1, tokens.dtype)])
-    leave = jnp.where(is_character & (following == SPACE), wrapped, 0.0)
-    leave = jnp.where(index == count - 1, 1.0, leave)
-    scores = jax.vmap(alignment_scores, in_axes=(0, 0, 0, None, None))
-    joint = scores(emission, start, stop, leave, jnp.exp(alignment["log_skip"]))
+    early = jnp.where(is_character & (following == SPACE), wrapped, 0.0)
+    full = index == count - 1
+    leave = jnp.where(full, stop[..., None], broken[..., None] * early)
+    scores = jax.vmap(alignment_scores, in_axes=(0, 0, 0, None))
+    joint = scores(emission, start, leave, jnp.exp(alignment["log_skip"]))
     place = (2.0 * index + 1.0) / jnp.maximum(count, 1) - 1.0
     weight = jnp.where(is_character, -jax.nn.softplus(alignment["middle"]) * place**2, LOW)
     return jax.nn.logsumexp(joint + weight, axis=-1)

@@ -113,8 +113,13 @@ def draw_size(generator: np.random.Generator) -> float:
 
 
 def vary(text: str, page: Page) -> str:
-    """Return a near copy: with or without a colon, one character changed, a word more or less."""
+    """Return a near copy: a colon, character or word more or less, or one character changed."""
     generator = page.generator
+    if len(text) > 1 and generator.random() < 0.25:
+        added = "0123456789" if text[0].isdigit() else "abcdefghijklmnopqrstuvwxyzABC1"
+        more = added[generator.integers(len(added))]
+        forms = (text[1:], text[:-1], more + text, text + more)
+        return forms[generator.integers(4)].strip() or text
     draw = generator.random()
     if draw < 0.3:
         return text[:-1] if text.endswith(":") and len(text) > 1 else text + ":"

@@ -26,7 +26,12 @@ from jaxrl_envs.gui.screen_widgets import (
     draw_size,
     paragraph,
 )
-from jaxrl_envs.gui.screen_words import SMALL_WORDS, Vocabulary, make_vocabulary
+from jaxrl_envs.gui.screen_words import (
+    SMALL_WORDS,
+    Vocabulary,
+    make_vocabulary,
+    random_code,
+)
 
 TARGET_LIMIT = 60
 
@@ -146,6 +151,9 @@ def generate_patch(config: ScreenConfig, seed: int) -> SyntheticScreen:
                 frame = (pen - 3, y, pen + style.width(text) + 3, y + leading)
                 canvas.border(frame, page.ink(face, 30))
             *box, _ = canvas.text(pen, baseline, text, style)
+            if page.chance(0.08):
+                line = round(baseline) + 1
+                canvas.fill((box[0], line, box[2], line + 1), style.colour)
             pen = box[2] + generator.uniform(3, 25)
             if page.chance(0.3):
                 style = dataclasses.replace(style, font=sample_font(generator, page.fonts))
@@ -155,10 +163,14 @@ def generate_patch(config: ScreenConfig, seed: int) -> SyntheticScreen:
 
 def _dense_text(page: Page) -> str:
     draw = page.generator.random()
-    if draw < 0.55:
+    if draw < 0.45:
         return page.vocabulary.label(page.generator)
-    if draw < 0.8:
+    if draw < 0.65:
         return page.vocabulary.sentence(page.generator, int(page.generator.integers(2, 6)))
+    if draw < 0.75:
+        return page.vocabulary.figure(page.generator)
+    if draw < 0.85:
+        return random_code(page.generator)
     codes = page.generator.integers(33, 127, size=int(page.generator.integers(1, 9)))
     return "".join(chr(code) for code in codes)
 

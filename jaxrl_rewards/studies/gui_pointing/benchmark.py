@@ -33,8 +33,8 @@ from jaxrl_rewards.studies.gui_pointing.pretraining import pool_accuracy, pretra
 from jaxrl_rewards.studies.gui_pointing.refinement import REWARDS, RefineConfig, refine_policy
 from jaxrl_rewards.studies.gui_pointing.training import checkpoint_metadata
 
-WEAK_STEP = 120
-REFINE_UPDATES = 80
+WEAK_STEP = 80
+REFINE_UPDATES = 60
 RESULTS = Path("benchmarks/results/cpu-2core")
 
 
@@ -43,8 +43,8 @@ def note(text: str) -> None:
     print(text, flush=True)
 
 
-def run_seed(seed: int, data, work: Path, refine_updates: int = REFINE_UPDATES) -> dict:
-    """Train, measure and refine one seed, or read what an earlier call kept."""
+def run_seed(seed: int, data, work: Path) -> dict:
+    """Train and measure one seed, or read what an earlier call kept."""
     from jaxrl_envs.gui.screenspot import load_screenspot
 
     kept = work / f"seed-{seed}.json"
@@ -64,6 +64,8 @@ def run_seed(seed: int, data, work: Path, refine_updates: int = REFINE_UPDATES) 
         config, {"accuracy": accuracy, "refined": None, "cpu_seconds": trained.cpu_seconds}
     )
     save_checkpoint(work / f"seed-{seed}.npz", trained.params, hashes, metadata)
+    weak = {"what": f"parameters after {WEAK_STEP} steps"}
+    save_checkpoint(work / f"seed-{seed}-weak.npz", trained.snapshots[WEAK_STEP], hashes, weak)
     shots = load_screenspot(data)
     checkpoint = load_checkpoint(work / f"seed-{seed}.npz")
     summary = summarise(measure(checkpoint, shots))
@@ -74,9 +76,6 @@ def run_seed(seed: int, data, work: Path, refine_updates: int = REFINE_UPDATES) 
         "generated": accuracy,
         "real": summary,
         "curves": trained.curves,
-        "refine": run_refinement(
-            seed, config, trained.snapshots[WEAK_STEP], hashes, held_out, shots, refine_updates
-        ),
     }
     atomic_write_json(kept, result)
     overall, unseen = summary["overall"], summary["unseen"]
@@ -87,24 +86,36 @@ def run_seed(seed: int, data, work: Path, refine_updates: int = REFINE_UPDATES) 
     return result
 
 
-def run_refinement(seed, config, weak, hashes, held_out, shots, updates) -> dict:
-    """Refine one weak checkpoint with each reward; accuracies on generated and real screens."""
+def run_refinement(seed: int, data, work: Path, updates: int = REFINE_UPDATES) -> dict:
+    """Refine a seed's early checkpoint with each reward, or read what an earlier call kept.
+
+    Gives accuracies on held-out generated screens and on the real ones, and the median distance to
+    the target's centre there.
+    """
+    from jaxrl_envs.gui.screenspot import load_screenspot
+
+    kept = work / f"refine-{seed}.json"
+    if kept.exists():
+        return json.loads(kept.read_text(encoding="utf-8"))
+    config = PointingConfig(seed=seed)
+    shots = load_screenspot(data)
+    weak = load_checkpoint(work / f"seed-{seed}-weak.npz")
+    held_out = make_screens(config, held_out=True, count=48)
+    pool = make_screens(config, count=200)
 
     def measured(params) -> dict:
-        real = measure(ReaderCheckpoint(params, hashes, {}), shots)
+        rows = measure(ReaderCheckpoint(params, weak.corpus, {}), shots)
         return {
             "generated": pool_accuracy(params, held_out)["accuracy"],
-            "real": float(np.mean([row["hit"] for row in real])),
-            "real_median_distance": float(np.median([row["distance"] for row in real])),
+            "real": float(np.mean([row["hit"] for row in rows])),
+            "real_median_distance": float(np.median([row["distance"] for row in rows])),
         }
 
-    arms = {"weak": measured(weak)}
-    if not updates:
-        return arms
-    pool = make_screens(config, count=300, held_out=False)
+    start = time.time()
+    arms: dict = {"weak": measured(weak.params)}
     for reward in REWARDS:
         settings = RefineConfig(reward=reward, updates=updates, seed=seed)
-        after = refine_policy(weak, pool, settings)
+        after = refine_policy(weak.params, pool, settings)
         arms[reward] = {
             **measured(after.params),
             "cpu_seconds": after.cpu_seconds,
@@ -114,6 +125,8 @@ def run_refinement(seed, config, weak, hashes, held_out, shots, updates) -> dict
             "last_hits": float(np.mean(after.curves["hits"][-10:])),
         }
         note(f"seed {seed} refined with {reward}: {json.dumps(arms[reward])}")
+    arms["wall_seconds"] = time.time() - start
+    atomic_write_json(kept, arms)
     return arms
 
 
@@ -192,18 +205,23 @@ def main(arguments=None) -> int:
     parser.add_argument("--seed", type=int, default=None, help="do this seed only, no tables")
     parser.add_argument("--work", type=Path, default=Path("runs/gui-pointing-benchmark"))
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--ship", type=Path, help="write seed 0's checkpoint with its figures here")
     parser.add_argument("--refine-updates", type=int, default=REFINE_UPDATES)
     options = parser.parse_args(arguments)
     start = time.time()
     options.work.mkdir(parents=True, exist_ok=True)
     if options.seed is not None:
-        run_seed(options.seed, options.data, options.work, options.refine_updates)
+        run_seed(options.seed, options.data, options.work)
         return 0
-    results = [
-        run_seed(seed, options.data, options.work, options.refine_updates)
-        for seed in range(options.seeds)
-    ]
+    results = [run_seed(seed, options.data, options.work) for seed in range(options.seeds)]
+    for seed, result in enumerate(results):
+        if options.refine_updates:
+            result["refine"] = run_refinement(
+                seed, options.data, options.work, options.refine_updates
+            )
     write_results(options, results, start, arguments)
+    if options.ship:
+        ship(results, options.work, options.ship)
     return 0
 
 
@@ -258,12 +276,28 @@ def write_results(options, results: list[dict], start: float, arguments=None) ->
     note(json.dumps(controls, indent=1))
 
 
+def ship(results: list[dict], work: Path, path) -> None:
+    """Write seed 0's checkpoint to `path`, with what was measured on the real screenshots."""
+    checkpoint = load_checkpoint(work / "seed-0.npz")
+    parts = ("accuracy", "interval", "count", "families")
+    measured = {
+        key: {name: results[0]["real"][key][name] for name in parts}
+        for key in ("overall", "unseen")
+    }
+    seeds = {
+        str(result["seed"]): {key: result["real"][key]["accuracy"] for key in measured}
+        for result in results
+    }
+    metadata = {**checkpoint.metadata, "real_screens": measured, "real_screens_by_seed": seeds}
+    save_checkpoint(path, checkpoint.params, checkpoint.corpus, metadata)
+
+
 def _without_paths(arguments: list[str]) -> list[str]:
     kept, skip = [], False
     for argument in arguments:
         if skip:
             skip = False
-        elif argument in ("--data", "--work", "--out"):
+        elif argument in ("--data", "--work", "--out", "--ship"):
             skip = True
         else:
             kept.append(argument)

@@ -18,7 +18,7 @@ class PointingConfig:
     """Generated patches of dense text for the reading phase."""
     read_steps: int = 400
     """Steps of the reading phase (character cross-entropy on patches)."""
-    point_steps: int = 250
+    point_steps: int = 230
     """Steps of the pointing phase (log mass in the box, and characters, on screens)."""
     patch_batch: int = 40
     """Patches per step of the reading phase."""
@@ -36,7 +36,7 @@ class PointingConfig:
     """Adam's step size in the refinement."""
     system_fonts: bool = True
     """Use the machine's text fonts beside matplotlib's DejaVu."""
-    report_every: int = 50
+    report_every: int = 100
     """Steps between measurements on held-out generated screens."""
 
     def __post_init__(self):

@@ -103,9 +103,9 @@ def orthogonal_momentum(schedule: Callable, momentum: float = 0.95) -> optax.Gra
 
 
 def make_optimiser(config: PointingConfig) -> optax.GradientTransformation:
-    """Orthogonal momentum for kernels, Adam at a tenth of the step for all else; clipping.
+    """Orthogonal momentum for kernels; Adam at 0.6 of the step for scalars, 0.1 for all else.
 
-    Warm-up and half a cosine over both phases.
+    Gradients are clipped to norm 1; warm-up, then half a cosine, over both phases.
     """
     total = max(config.read_steps + config.point_steps, 1)
     warm = min(30, total)
@@ -119,9 +119,12 @@ def make_optimiser(config: PointingConfig) -> optax.GradientTransformation:
         return optax.join_schedules(parts, [warm])
 
     def kinds(params):
-        return jax.tree_util.tree_map_with_path(
-            lambda path, x: "kernel" if x.ndim >= 2 and x.shape[-1] > 1 else "other", params
-        )
+        def kind(leaf):
+            if leaf.ndim == 0:
+                return "scalar"
+            return "kernel" if leaf.ndim >= 2 and leaf.shape[-1] > 1 else "other"
+
+        return jax.tree.map(kind, params)
 
     return optax.chain(
         optax.clip_by_global_norm(1.0),
@@ -129,6 +132,7 @@ def make_optimiser(config: PointingConfig) -> optax.GradientTransformation:
             {
                 "kernel": orthogonal_momentum(schedule(1.0)),
                 "other": optax.adam(schedule(0.1), b1=0.9, b2=0.99),
+                "scalar": optax.adam(schedule(0.6), b1=0.9, b2=0.99),
             },
             kinds,
         ),
