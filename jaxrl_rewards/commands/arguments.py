@@ -38,7 +38,8 @@ def parse(
 def _complete_switches(kind: Any, arguments: Sequence[str]) -> list[str]:
     """The arguments with "True" after every switch that stands alone."""
     names, out = _switches(kind), []
-    for token, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for index, token in enumerate(arguments):
+        following = arguments[index + 1] if index + 1 < len(arguments) else ""
         out.append(token)
         if token.replace("_", "-") in names and following.lower() not in ("true", "false"):
             out.append("True")

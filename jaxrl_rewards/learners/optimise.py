@@ -17,7 +17,8 @@ Schedulable = Any
 
 def adam(epsilon: float = 1e-5) -> optax.GradientTransformation:
     """Adam's direction without a learning rate (Kingma and Ba 2015), which is a hyper-parameter."""
-    return optax.scale_by_adam(eps=epsilon)
+    # `eps_root` is too small to change a step, and keeps its derivative finite at a gradient of 0.
+    return optax.scale_by_adam(eps=epsilon, eps_root=1e-30)
 
 
 def hparam_at(value: Schedulable, step: Array) -> Array:
@@ -32,16 +33,30 @@ def guarded_step(
     grads: Any,
     learning_rate: Float[Array, ""],
     max_grad_norm: Float[Array, ""],
+    *,
+    clip_per_network: bool = False,
 ) -> tuple[Any, Any, Bool[Array, ""], Float[Array, ""]]:
-    """Clip by global norm, step, and keep the old values if any gradient is not finite.
+    """Clip by norm, step, and keep the old values if any gradient is not finite.
 
-    Returns (params, opt_state, refused, gradient norm before clipping). A refused step changes
-    nothing, the optimiser's moments included. `max_grad_norm` of infinity switches clipping off.
+    The norm is that of all gradients together, or, with `clip_per_network`, of each top-level
+    entry of the parameter dict by itself, so that a large value gradient does not shrink the
+    policy's. Returns (params, opt_state, refused, norm of all gradients before clipping). A
+    refused step changes nothing, the optimiser's moments included. `max_grad_norm` of infinity
+    switches clipping off.
     """
     norm = optax.global_norm(grads)
     finite = jnp.isfinite(norm)
-    scale = jnp.where(finite, jnp.minimum(1.0, max_grad_norm / jnp.maximum(norm, 1e-12)), 0.0)
-    clipped = jax.tree.map(lambda g: jnp.where(finite, g * scale, 0.0), grads)
+
+    def clip(tree: Any, its_norm: Array) -> Any:
+        # The inner selection keeps derivatives of the step finite, without clipping too.
+        over = finite & (its_norm > max_grad_norm)
+        scale = jnp.where(over, max_grad_norm / jnp.where(over, its_norm, 1.0), 1.0)
+        return jax.tree.map(lambda g: jnp.where(finite, g * scale, 0.0), tree)
+
+    if clip_per_network and isinstance(grads, dict):
+        clipped = {name: clip(tree, optax.global_norm(tree)) for name, tree in grads.items()}
+    else:
+        clipped = clip(grads, norm)
     directions, new_state = optimiser.update(clipped, opt_state, params)
     factor = jnp.where(finite, -learning_rate, 0.0)
     new_params = jax.tree.map(lambda p, d: p + factor * d, params, directions)
