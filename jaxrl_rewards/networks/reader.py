@@ -150,6 +150,7 @@ def _even_contrast(blocks: Array, size: Array | None) -> Array:
 
 
 def _trunk(params: dict, images: Array, size: Array | None) -> Array:
+    """Features float32[B, H / 4, W / 2, 64] of normalised images."""
     batch, height, width, _ = images.shape
     blocks = images.reshape(batch, height // 2, 2, width // 2, 2, 3)
     features = blocks.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // 2, width // 2, 12)
@@ -163,8 +164,11 @@ def _trunk(params: dict, images: Array, size: Array | None) -> Array:
     return features + _mask(_conv(params["conv4"], features, ((0, 0), (2, 2))), size, CELL)
 
 
-def _context(params: dict, features: Array, size: Array | None) -> Array:
-    """Clickability float32[B, Y, X] from features pooled 1x4 (y, x), two 3x3 convolutions."""
+def clickability(params: dict, features: Array, size: Array | None) -> Array:
+    """The score "clickable here", float32[B, Y, X].
+
+    From features pooled 1x4 (y, x) by two 3x3 convolutions.
+    """
     batch, rows, columns, channels = features.shape
     spare = -columns % 4
     padded = jnp.pad(features, ((0, 0), (0, 0), (0, spare), (0, 0)))
@@ -179,7 +183,12 @@ def _context(params: dict, features: Array, size: Array | None) -> Array:
 def _read_scale(params: dict, images: Array, size: Array | None):
     features = _trunk(params, images, size)
     layer = params["characters"]
-    return features @ layer["kernel"] + layer["bias"], _context(params, features, size)
+    return features @ layer["kernel"] + layer["bias"], clickability(params, features, size)
+
+
+def reader_features(params: dict, images: Array, size: Array | None = None) -> Array:
+    """Features float32[B, H / 4, W / 2, 64] of uint8 or float32[B, H, W, 3] images in 0..255."""
+    return _trunk(params, _normalise(images), size)
 
 
 def reader_characters(params: dict, images: Array) -> Array:

@@ -192,7 +192,11 @@ def test_training_is_deterministic_and_writes_its_files(tmp_path):
     for name in ("gui_reader.npz", "gui_reader.json", "metrics.json", "curves.png"):
         assert (tmp_path / "one" / name).stat().st_size > 0
     results = evaluate(
-        tmp_path / "one" / "gui_reader.npz", None, tmp_path / "eval", with_controls=False
+        tmp_path / "one" / "gui_reader.npz",
+        None,
+        tmp_path / "eval",
+        with_controls=False,
+        show=False,
     )
     assert results["overall"]["count"] > 100
     assert (tmp_path / "eval" / "pointing.png").exists()
@@ -203,11 +207,11 @@ def test_training_is_deterministic_and_writes_its_files(tmp_path):
 def test_shipped_checkpoint_reads_generated_and_real_screens(tmp_path, shared_data):
     from jaxrl_rewards.studies.gui_pointing import evaluate
 
-    generated = evaluate(None, None, tmp_path / "generated", with_controls=False)
+    generated = evaluate(None, None, tmp_path / "generated", with_controls=False, show=False)
     assert generated["overall"]["accuracy"] >= 0.8
     folder = shared_data / "gui" / "web_screens"
     if not folder.is_dir():
         pytest.skip("the web screenshots are not there")
-    real = evaluate(None, folder, tmp_path / "real", with_controls=False)
+    real = evaluate(None, folder, tmp_path / "real", with_controls=False, show=False)
     assert real["overall"]["accuracy"] >= 0.8
     assert real["unseen"]["accuracy"] >= 0.7

@@ -19,10 +19,9 @@ import numpy as np
 import optax
 
 from jaxrl_rewards.networks.reader import (
-    _context,
-    _normalise,
-    _trunk,
     cell_points,
+    clickability,
+    reader_features,
     reader_init,
 )
 from jaxrl_rewards.studies.gui_pointing.metrics import inside
@@ -54,7 +53,10 @@ def _grid_points() -> np.ndarray:
 
 def _cover(boxes: np.ndarray) -> np.ndarray:
     """bool[n, cells]: which grid points lie in each relative box."""
-    points = _grid_points()
+    return _inside_boxes(_grid_points(), boxes)
+
+
+def _inside_boxes(points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     x, y = points[:, 0], points[:, 1]
     b = boxes[:, :, None]
     return (x >= b[:, 0]) & (x <= b[:, 2]) & (y >= b[:, 1]) & (y <= b[:, 3])
@@ -134,7 +136,7 @@ def pixel_ceiling(images: Sequence[str], boxes: np.ndarray) -> float:
 
 def pixels_only(
     params, images: list[np.ndarray], groups: list[np.ndarray], folds: np.ndarray,
-    steps: int = 150, batch: int = 16, progress: Callable | None = None,
+    steps: int = 120, batch: int = 16, progress: Callable | None = None,
 ) -> list[np.ndarray]:  # fmt: skip
     """Train a context network on frozen features to point without an instruction.
 
@@ -151,24 +153,24 @@ def pixels_only(
     shapes = [item[0].shape for item in prepared]
     common = max(set(shapes), key=shapes.count)
     usable = np.array([shape == common and item[2] == 1 for shape, item in zip(shapes, prepared)])
-    features_of = jax.jit(lambda pixels, size: _trunk(params, _normalise(pixels[None]), size[None]))
+    features_of = jax.jit(lambda pixels, size: reader_features(params, pixels[None], size[None]))
     height, width = common[:2]
     points = cell_points(height, width)[: (height // 4) * (width // 2)]
     features, targets = [], []
     for (pixels, size, _), boxes, good in zip(prepared, groups, usable, strict=True):
         if good:
             features.append(np.asarray(features_of(pixels, size))[0].astype(np.float16))
-            targets.append([[inside(p, b) for p in points] for b in boxes])
+            targets.append(_inside_boxes(points, boxes))
     features = np.stack(features)
     share = np.stack(
-        [np.mean([np.array(t) / max(np.sum(t), 1) for t in target], axis=0) for target in targets]
+        [np.mean(t / np.maximum(t.sum(axis=1, keepdims=True), 1), axis=0) for t in targets]
     ).astype(np.float32)
     sizes = np.stack([item[1] for item, good in zip(prepared, usable, strict=True) if good])
     part_folds = folds[usable]
     optimiser = optax.adam(3e-3)
 
     def score(head, feature, size):
-        return _context(head, feature, size).reshape(len(feature), -1)
+        return clickability(head, feature, size).reshape(len(feature), -1)
 
     @jax.jit
     def step(head, state, feature, size, target):
