@@ -141,14 +141,13 @@ class Collector:
         env_step = jax.vmap(self.env.step, in_axes=(0, 0, 0, None))
         fresh_carry = network.initial_carry()
 
-        def step(carry, step_key):
+        def step(carry, keys):
             state, timestep, memory = carry
-            key_action, key_env = jax.random.split(step_key)
+            key_action, env_keys = keys
             obs = self.normalise(normaliser, timestep.obs)
             output, value, new_memory = network.apply(params, obs, memory)
             action, log_prob = head.sample(key_action, output)
-            keys = jax.random.split(key_env, config.num_envs)
-            state, nxt = env_step(keys, state, head.to_env(action), env_params_ready)
+            state, nxt = env_step(env_keys, state, head.to_env(action), env_params_ready)
             # V(final_obs) is needed at time limits only, which most steps do not have.
             if config.time_limits == "termination":
                 nxt = nxt.replace(terminated=nxt.done)
@@ -183,7 +182,12 @@ class Collector:
             )
             return (state, nxt, new_memory), out
 
-        keys = jax.random.split(key_steps, config.unroll_length)
+        # All keys at once: a small split inside the loop costs more than the world's step.
+        key_actions, key_envs = jax.random.split(key_steps)
+        keys = (
+            jax.random.split(key_actions, config.unroll_length),
+            jax.random.split(key_envs, (config.unroll_length, config.num_envs)),
+        )
         start = (worlds.state, worlds.timestep, worlds.carry)
         (state, timestep, memory), out = jax.lax.scan(step, start, keys)
         (obs, action, log_prob, value, final_value, reward, terms, applicable) = out[:8]

@@ -58,6 +58,8 @@ class PPOConfig:
     """Standardise each reward term before weighting."""
     normalise_advantages: bool = True
     """Standardise advantages within each minibatch."""
+    clip_per_network: bool = True
+    """Clip the gradients of separate actor and critic networks each by its own norm."""
     clip_values: bool = True
     """Clip the value loss around the old value with the policy's clip range."""
     shuffle_shards: int = 1
@@ -126,6 +128,7 @@ def make_ppo(
     hparams = hparams or PPOHParams(env_params=env.default_params())
     collector = Collector(env, network, head, config)
     optimiser = adam()
+    separate = config.clip_per_network and not config.share_trunk
 
     def init(key: jax.Array, hparams: PPOHParams) -> LearnerState:
         key_params, key_worlds, key_run = jax.random.split(key, 3)
@@ -172,6 +175,7 @@ def make_ppo(
                 grads,
                 hparam_at(hparams.learning_rate, step),
                 hparam_at(hparams.max_grad_norm, step),
+                clip_per_network=separate,
             )
             return (params, opt_state, refused + bad), {**metrics, "grad_norm": norm}
 
