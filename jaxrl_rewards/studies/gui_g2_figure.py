@@ -26,12 +26,13 @@ def screen_answers(params, reference, config, arms: tuple[str, ...], count: int 
     screen = ScreenConfig(config.screen, config.screen)
     ranges = np.array([config.widths, config.heights], np.float32)
     keys = jax.random.split(jax.random.key(7), 4 * count)
-    layouts = jax.jit(jax.vmap(lambda key: sample_layout(key, screen, layout_params())))(keys)
+    sample = jax.jit(jax.vmap(lambda key: sample_layout(key, screen, layout_params())))
+    layouts = jax.device_get(sample(keys))
     size = layouts.box[..., 2:] - layouts.box[..., :2]
     margin = max(config.near_miss_bias, config.some_hits_bias) * size
     fits = np.all((size >= ranges[:, 0]) & (size <= ranges[:, 1]), axis=-1)
     room = (layouts.box[..., :2] >= margin) & (layouts.box[..., 2:] <= config.screen - margin)
-    fits = np.asarray(fits & np.all(room, axis=-1) & layouts.leaf)
+    fits = fits & np.all(room, axis=-1) & layouts.leaf
     chosen = np.argsort(~fits.any(axis=1), kind="stable")[:count]
     slots = fits[chosen].argmax(axis=1)
     picked = jax.tree.map(lambda leaf: leaf[chosen], layouts)
