@@ -15,10 +15,13 @@ LARGEST = 1e18
 SMALLEST = 1e-30
 
 
-def alignment_scores(emission: Array, start: Array, leave: Array, skip: Array) -> Array:
+def alignment_scores(
+    emission: Array, start: Array, stops: tuple[Array, ...], leaves: tuple[Array, ...], skip: Array
+) -> Array:
     """Log weight of all paths that are in a state at a cell.
 
-    With emission e, start a, leave l, skip k (all probabilities or weights >= 0)::
+    With emission e, start a, skip k and l[x, s] the sum over kinds of ending of stop[x] leave[s],
+    all of them probabilities or weights >= 0::
 
         f[x, s] = e[x, s] (f[x-1, s] + f[x-1, s-1] + k f[x-1, s-2] + a[x] [s = 0])
         b[x, s] = (e b)[x+1, s] + (e b)[x+1, s+1] + k (e b)[x+1, s+2] + l[x, s]
@@ -26,7 +29,8 @@ def alignment_scores(emission: Array, start: Array, leave: Array, skip: Array) -
     Args:
         emission: float32[X, S], weight of character s at cell x.
         start: float32[X], weight of a path whose first cell is x.
-        leave: float32[X, S], weight of a path that ends at cell x in state s.
+        stops: float32[X] each, weights of the cell where a path ends, per kind of ending.
+        leaves: float32[S] each, weights of the state in which it ends, per kind of ending.
         skip: float32[], weight of skipping one state.
 
     Returns:
@@ -46,7 +50,8 @@ def alignment_scores(emission: Array, start: Array, leave: Array, skip: Array) -
         return now, now
 
     def backward(after, inputs):
-        weight, end = inputs
+        weight, *stop = inputs
+        end = sum(leave * share for leave, share in zip(leaves, stop, strict=True))
         moved = jnp.concatenate([after[1:], one])
         jumped = jnp.concatenate([after[2:], two])[:states]
         now = after + moved + skip * jumped + end
@@ -54,5 +59,5 @@ def alignment_scores(emission: Array, start: Array, leave: Array, skip: Array) -
 
     nothing = jnp.zeros(states)
     _, forwards = jax.lax.scan(forward, nothing, (emission, start))
-    _, backwards = jax.lax.scan(backward, nothing, (emission, leave), reverse=True)
+    _, backwards = jax.lax.scan(backward, nothing, (emission, *stops), reverse=True)
     return jnp.log(forwards + SMALLEST) + jnp.log(jnp.minimum(backwards, LARGEST) + SMALLEST)

@@ -237,9 +237,9 @@ def _spot(alignment: dict, character_logits: Array, inside: Array, tokens: Array
     following = jnp.concatenate([tokens[1:], jnp.zeros(1, tokens.dtype)])
     early = jnp.where(is_character & (following == SPACE), wrapped, 0.0)
     full = index == count - 1
-    leave = jnp.where(full, stop[..., None], broken[..., None] * early)
-    scores = jax.vmap(alignment_scores, in_axes=(0, 0, 0, None))
-    joint = scores(emission, start, leave, jnp.exp(alignment["log_skip"]))
+    leaves = (jnp.where(full, 1.0, 0.0), jnp.where(full, 0.0, early))
+    scores = jax.vmap(alignment_scores, in_axes=(0, 0, (0, 0), None, None))
+    joint = scores(emission, start, (stop, broken), leaves, jnp.exp(alignment["log_skip"]))
     place = (2.0 * index + 1.0) / jnp.maximum(count, 1) - 1.0
     weight = jnp.where(is_character, -jax.nn.softplus(alignment["middle"]) * place**2, LOW)
     return jax.nn.logsumexp(joint + weight, axis=-1)

@@ -87,9 +87,12 @@ def test_alignment_equals_enumeration_of_paths():
     generator = np.random.default_rng(1)
     emission = generator.uniform(0.05, 1.0, (5, 3))
     start, skip = generator.uniform(0.1, 1, 5), 0.1
-    leave = generator.uniform(0.1, 1, (5, 1)) * np.array([0.0, 0.2, 1.0])
+    stops = tuple(jnp.float32(generator.uniform(0.1, 1, 5)) for _ in range(2))
+    leaves = (jnp.float32([0.0, 0.0, 1.0]), jnp.float32([0.0, 0.2, 0.0]))
+    leave = sum(np.outer(stop, leave) for stop, leave in zip(stops, leaves, strict=True))
     expected = enumerate_paths(emission, start, leave, skip)
-    found = alignment_scores(*(jnp.float32(value) for value in (emission, start, leave, skip)))
+    numbers = jnp.float32(emission), jnp.float32(start)
+    found = alignment_scores(*numbers, stops, leaves, jnp.float32(skip))
     possible = expected > 0
     np.testing.assert_allclose(np.exp(found)[possible], expected[possible], rtol=2e-5)
     assert np.all(np.asarray(found)[~possible] < -60)
@@ -101,8 +104,8 @@ def test_alignment_is_finite_with_finite_gradients_at_extremes():
         ones = jnp.ones(120)
 
         def total(emission, ones=ones):
-            leave = jnp.ones((120, 12))
-            return alignment_scores(emission, ones, leave, jnp.float32(0.5)).sum()
+            leaves = (jnp.ones(12),)
+            return alignment_scores(emission, ones, (ones,), leaves, jnp.float32(0.5)).sum()
 
         value, gradient = jax.value_and_grad(total)(emission)
         assert np.isfinite(value) and np.all(np.isfinite(gradient))
