@@ -48,13 +48,13 @@ class GuiG2Config:
     hidden: int = 128
     supervised_steps: int = 600
     supervised_batch: int = 128
-    supervised_learning_rate: float = 5e-3
+    supervised_learning_rate: float = 2e-3
     near_miss_bias: float = 1.2
     near_miss_updates: int = 200
     some_hits_bias: float = 0.8
     some_hits_updates: int = 300
-    direction: tuple[float, float] = (0.5**0.5, 0.5**0.5)
-    """Unit vector along which labels are displaced, in widths and heights: right and down."""
+    direction: tuple[float, float] = (1.0, 1.0)
+    """Where labels are displaced to: right by this times the bias in widths, down in heights."""
     prompts: int = 128
     answers: int = 8
     learning_rate: float = 5e-4
