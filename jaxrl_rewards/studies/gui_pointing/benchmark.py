@@ -130,6 +130,21 @@ def run_refinement(seed: int, data, work: Path, updates: int = REFINE_UPDATES) -
     return arms
 
 
+def run_controls(data, work: Path) -> dict:
+    """Train and measure the controls, or read what an earlier call kept."""
+    from jaxrl_envs.gui.screenspot import load_screenspot
+
+    kept = work / "controls.json"
+    if not kept.exists():
+        shots = load_screenspot(data)
+        records = {record.image_name: record for record in shots.records}
+        checkpoint = load_checkpoint(work / "seed-0.npz")
+        rows = measure(checkpoint, shots)
+        found = measure_controls(checkpoint, rows, lambda name: shots.image(records[name]))
+        atomic_write_json(kept, found)
+    return json.loads(kept.read_text(encoding="utf-8"))
+
+
 def pointing_rows(results: list[dict], controls: dict) -> list[dict]:
     """Rows of `gui-pointing.json`: reader against the best trained control."""
     trained = {name: part for name, part in controls.items() if name != "pixel ceiling"}
@@ -227,15 +242,9 @@ def main(arguments=None) -> int:
 
 def write_results(options, results: list[dict], start: float, arguments=None) -> None:
     """Train the controls, print the tables and write both JSON files."""
-    from jaxrl_envs.gui.screenspot import load_screenspot
-
     from jaxrl_rewards.studies.provenance import provenance
 
-    shots = load_screenspot(options.data)
-    records = {record.image_name: record for record in shots.records}
-    checkpoint = load_checkpoint(options.work / "seed-0.npz")
-    rows = measure(checkpoint, shots)
-    controls = measure_controls(checkpoint, rows, lambda name: shots.image(records[name]))
+    controls = run_controls(options.data, options.work)
     parts = ["--data DIR", *shlex.split(" ".join(_without_paths(arguments or sys.argv[1:])))]
     command = "python -m jaxrl_rewards.studies.gui_pointing.benchmark " + " ".join(parts)
     seconds = time.time() - start + sum(result["wall_seconds"] for result in results)
