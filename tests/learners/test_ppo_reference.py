@@ -17,7 +17,7 @@ WORLDS, STEPS, LIMIT = 4, 12, 4
 def config(epochs, **changes):
     return PPOConfig(
         num_envs=WORLDS, unroll_length=STEPS, num_epochs=epochs, num_minibatches=1, hidden=(5,),
-        **changes,
+        clip_per_network=False, **changes,
     )  # fmt: skip
 
 

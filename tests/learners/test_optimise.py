@@ -1,0 +1,51 @@
+"""The guarded optimiser step: clipping by norm, per network or over all, and refusal."""
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxrl_rewards.learners.optimise import guarded_step
+
+PARAMS = {"actor": jnp.array([1.0, 2.0]), "critic": [jnp.array([3.0]), jnp.array([-1.0])]}
+GRADS = {"actor": jnp.array([0.03, 0.04]), "critic": [jnp.array([30.0]), jnp.array([40.0])]}
+
+
+def step(grads, **kwargs):
+    optimiser = optax.identity()
+    return guarded_step(
+        optimiser,
+        PARAMS,
+        optimiser.init(PARAMS),
+        grads,
+        jnp.float32(1.0),
+        jnp.float32(0.5),
+        **kwargs,
+    )
+
+
+def test_each_network_is_clipped_by_its_own_norm():
+    params, _, refused, norm = step(GRADS, clip_per_network=True)
+    np.testing.assert_allclose(params["actor"], [0.97, 1.96], rtol=1e-6)  # below 0.5: untouched
+    np.testing.assert_allclose(params["critic"][0], [2.7], rtol=1e-6)  # 30 * 0.5 / 50
+    np.testing.assert_allclose(params["critic"][1], [-1.4], rtol=1e-6)
+    assert not bool(refused)
+    np.testing.assert_allclose(norm, np.sqrt(50.0**2 + 0.05**2), rtol=1e-6)
+
+
+def test_one_norm_over_all_shrinks_every_gradient():
+    params, _, _, norm = step(GRADS)
+    scale = 0.5 / float(norm)
+    np.testing.assert_allclose(params["actor"], [1.0 - 0.03 * scale, 2.0 - 0.04 * scale], rtol=1e-6)
+    np.testing.assert_allclose(params["critic"][0], [3.0 - 30.0 * scale], rtol=1e-6)
+
+
+@pytest.mark.parametrize("per_network", [False, True])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_gradient_that_is_not_finite_changes_nothing(per_network, bad):
+    grads = {**GRADS, "actor": jnp.array([bad, 0.0])}
+    params, _, refused, norm = step(grads, clip_per_network=per_network)
+    assert bool(refused)
+    assert float(norm) == 0.0
+    np.testing.assert_array_equal(params["actor"], PARAMS["actor"])
+    np.testing.assert_array_equal(params["critic"][0], PARAMS["critic"][0])
