@@ -4,17 +4,17 @@ VENV := .venv
 RUN := $(VENV)/bin/python -m
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-fast lint format bench tables clean
+.PHONY: demo test test-fast lint format bench record tables clean
 
 demo: $(STAMP)
 	$(RUN) jaxrl_rewards.cli reproduce gui_g2 --out runs/demo
 	$(RUN) jaxrl_rewards.cli evaluate gui --out runs/demo/pointing
 
 test: $(STAMP)
-	$(RUN) pytest
+	$(RUN) pytest -n 2 --dist loadfile
 
 test-fast: $(STAMP)
-	$(RUN) pytest -m "not slow"
+	$(RUN) pytest -n 2 --dist loadfile -m "not slow"
 
 lint: $(STAMP)
 	$(RUN) ruff check .
@@ -26,6 +26,9 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(RUN) jaxrl_rewards.cli bench
+
+record: $(STAMP)
+	$(RUN) benchmarks.record
 
 tables: $(STAMP)
 	$(RUN) benchmarks.tables

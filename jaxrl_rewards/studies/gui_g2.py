@@ -369,5 +369,5 @@ STUDY = Study(
         )
     )
     + ("jaxrl_rewards.rewards.text.score_completion",),
-    worlds=("gui-ground", "gui-ground-box"),
+    worlds=("gui-ground",),
 )
