@@ -53,13 +53,13 @@ class GuiG2Config:
     near_miss_updates: int = 200
     some_hits_bias: float = 0.8
     some_hits_updates: int = 300
-    direction: tuple[float, float] = (0.85, 0.85)
+    direction: tuple[float, float] = (0.92, 0.92)
     """Labels are displaced by the bias times this, in widths and heights: right and down.
 
-    The paper's miniature leaves the direction open. It decides how often samples hit by chance:
-    along one axis they hit too often for the near-miss regime, at (1, 1) the start is farther
-    off than 200 updates make good, at unit length hits are so frequent that the speed of both
-    rewards is the same. The value was chosen on other seeds than those of the study."""
+    The miniature leaves the direction open, and it decides how often samples hit by chance:
+    along one axis they hit too often for the near-miss regime; below 0.85 both rewards find the
+    target equally fast; at 1 the start is farther off than 200 updates make good. The value was
+    chosen from runs with another root key than the study's."""
     prompts: int = 128
     answers: int = 8
     learning_rate: float = 5e-4
@@ -270,7 +270,7 @@ def make_program(config: GuiG2Config):
 
 def run_regime(program, config: GuiG2Config, bias: float, updates: int, arms, report):
     """All arms and seeds at one displacement: curves `[seeds, arms, points]` and the policies."""
-    key = jax.random.key(250715846)
+    key = jax.random.key(15846)
     keys = jax.random.split(key, config.seeds)
     key_start, key_train, key_test = (
         jax.vmap(lambda k, i=i: jax.random.fold_in(k, i))(keys) for i in range(3)

@@ -139,18 +139,18 @@ def test_padding_of_images_and_instructions_changes_nothing(params, apply):
     assert np.isfinite(empty).all()
 
 
-def test_policy_sums_to_one_points_lie_inside_and_gradients_are_finite(params):
+def test_policy_sums_to_one_points_lie_inside_and_gradients_are_finite(params, apply):
     generator = np.random.default_rng(3)
     image = generator.integers(0, 256, (1, 40, 48, 3)).astype(np.uint8)
     tokens = tokens_of("ab cd efgh ij", "取")
 
-    def loss(params):
+    def loss(params, image, tokens):
         return -jax.nn.log_softmax(reader_apply(params, image, tokens).logits)[..., 3].mean()
 
-    value, gradient = jax.jit(jax.value_and_grad(loss))(params)
+    value, gradient = jax.jit(jax.value_and_grad(loss))(params, image, tokens)
     assert np.isfinite(value)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
-    output = jax.jit(reader_apply)(params, image, tokens)
+    output = apply(params, image, tokens)
     mass = probability_map(output.logits, 40, 48)
     np.testing.assert_allclose(mass.sum(axis=(-2, -1)), 1.0, rtol=1e-5)
     points = np.asarray(best_point(output.logits, 40, 48))
