@@ -146,6 +146,7 @@ def test_images_of_any_size_are_bucketed_and_reduced():
         prepare_image(np.zeros((10, 10), np.uint8))
 
 
+@pytest.mark.slow
 def test_point_stays_inside_and_names_empty_instructions():
     params = reader_init(jax.random.key(0), ReaderConfig())
     image = np.random.default_rng(0).integers(0, 256, (37, 61, 3)).astype(np.uint8)

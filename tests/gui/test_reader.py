@@ -121,6 +121,7 @@ def test_encoding():
         encode_instruction("   ")
 
 
+@pytest.mark.slow
 def test_padding_of_images_and_instructions_changes_nothing(params, apply):
     generator = np.random.default_rng(2)
     image = generator.integers(0, 256, (40, 48, 3)).astype(np.uint8)
@@ -139,6 +140,7 @@ def test_padding_of_images_and_instructions_changes_nothing(params, apply):
     assert np.isfinite(empty).all()
 
 
+@pytest.mark.slow
 def test_policy_sums_to_one_points_lie_inside_and_gradients_are_finite(params, apply):
     generator = np.random.default_rng(3)
     image = generator.integers(0, 256, (1, 40, 48, 3)).astype(np.uint8)
