@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 .PHONY: demo test test-fast lint format bench record tables clean
 
 demo: $(STAMP)
-	$(RUN) jaxrl_rewards.cli reproduce gui_g2 --out runs/demo
+	$(RUN) jaxrl_rewards.cli reproduce gui_g2 --seeds 4 --out runs/demo
 	$(RUN) jaxrl_rewards.cli evaluate gui --out runs/demo/pointing
 
 test: $(STAMP)

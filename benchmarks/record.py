@@ -83,11 +83,11 @@ def record_pointing(data: Path, folder: Path) -> bool:
         benchmark = ["jaxrl_rewards.studies.gui_pointing.benchmark", "--data", str(data)]
         if not run([*benchmark, "--work", f"{temporary}/work", "--out", str(folder)]):
             return False
-        shipped = ["jaxrl_rewards.cli", "evaluate", "gui", "--data", str(data)]
+        shipped = ["jaxrl_rewards.cli", "evaluate", "gui"]
         if not run([*shipped, "--out", temporary]):
             return False
         picture = small_picture(Path(temporary) / "pointing.png")
-        atomic_write_bytes(folder.parent / "images" / "pointing-real.png", picture)
+        atomic_write_bytes(folder.parent / "images" / "pointing.png", picture)
     return True
 
 
