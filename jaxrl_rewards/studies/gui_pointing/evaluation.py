@@ -120,10 +120,15 @@ def measure_controls(
 
 
 def evaluate(
-    checkpoint_path=None, data_path=None, out_dir="runs/evaluate-gui", *, with_controls=True,
-    bbox_format: str = "auto", progress: Progress | None = None,
-) -> dict:  # fmt: skip
-    """Measure a reader and write `results.json` and `pointing.png` into `out_dir`.
+    checkpoint_path=None,
+    data_path=None,
+    out_dir="runs/evaluate-gui",
+    *,
+    with_controls: bool | None = None,
+    bbox_format: str = "auto",
+    show: bool = True,
+) -> dict:
+    """Measure a reader, print the table, and write `results.json` and `pointing.png` into `out_dir`.
 
     Args:
         checkpoint_path: .npz of training; None: the one that ships with the package.
