@@ -128,7 +128,7 @@ def evaluate(
     bbox_format: str = "auto",
     show: bool = True,
 ) -> dict:
-    """Measure a reader, print the table, and write `results.json` and `pointing.png` into `out_dir`.
+    """Measure a reader, print a table, and write `results.json`, `pointing.png` into `out_dir`.
 
     Args:
         checkpoint_path: .npz of training; None: the one that ships with the package.
