@@ -34,17 +34,18 @@ def select(condition: jax.Array, if_true: Any, if_false: Any) -> Any:
 
 
 def contain(timestep: TimeStep) -> TimeStep:
-    """Make a step with a non-finite reward or observation a finite, terminated one.
+    """Make a step with a non-finite observation a finite, terminated one.
 
-    Its reward and terms become 0 and not applicable; non-finite entries of observations 0. A
-    finite step is unchanged.
+    Its reward and terms become 0 and not applicable; non-finite entries of observations 0. Other
+    steps are unchanged: a reward that is not finite in a sound world is a fault of the reward,
+    which learners refuse and count instead of hiding it.
     """
 
     def floats(tree: Any) -> list[jax.Array]:
         return [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
 
-    finite = jnp.isfinite(timestep.reward)
-    for leaf in floats((timestep.obs, timestep.terms)):
+    finite = jnp.ones((), bool)
+    for leaf in floats(timestep.obs):
         finite = finite & jnp.all(jnp.isfinite(leaf))
 
     def clean(leaf: jax.Array) -> jax.Array:
@@ -68,7 +69,7 @@ class AutoReset:
     that `prepare` samples (call it once per update: cheap for worlds whose reset is dear);
     "cached" repeats each world's first state for ever (what brax does; for parity only).
 
-    A world that breaks (a reward or observation that is not finite) is contained: the step counts
+    A world that breaks (an observation that is not finite) is contained: the step counts
     as terminated, its reward terms as not applicable, and a new episode begins.
 
     `params` of `reset` and `step` are what `prepare(key, params)` returns.
