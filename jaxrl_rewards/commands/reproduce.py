@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     if slug is None:
         return 0 if arguments else 2
     study = get(slug)
-    command = shlex.join(["jaxrl-rewards", "reproduce", slug, *rest])
+    command = shlex.join(["jaxrl-rewards", "reproduce", slug, *_without_out(rest)])
     out, config = split_out(rest, study.config, slug, study)
     from jaxrl_rewards.studies.reproduce import reproduce
 
@@ -45,3 +45,17 @@ def split_out(rest: list[str], default: Any, slug: str, study: Any) -> tuple[Pat
     description = f"{study.title}. {study.paper} Claims: " + " ".join(study.claims)
     parsed = parse(options, rest, prog=f"jaxrl-rewards reproduce {slug}", description=description)
     return parsed.out, parsed.config
+
+
+def _without_out(arguments: list[str]) -> list[str]:
+    """The flags that decide the result: where it is written does not."""
+    kept: list[str] = []
+    skip = False
+    for argument in arguments:
+        if skip:
+            skip = False
+        elif argument == "--out":
+            skip = True
+        elif not argument.startswith("--out="):
+            kept.append(argument)
+    return kept
