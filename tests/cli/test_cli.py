@@ -174,7 +174,7 @@ def test_reproduce_a_study_whose_claim_holds_or_fails(toy, capsys, tmp_path, gap
     assert call("reproduce", "toy", "--gap", gap, "--out", out) == 0
     record = json.loads((out / "study-toy.json").read_text())
     assert record["passed"] is passed and record["config"]["gap"] == float(gap)
-    assert record["command"] == f"jaxrl-rewards reproduce toy --gap {gap} --out {out}"
+    assert record["command"] == f"jaxrl-rewards reproduce toy --gap {gap}"
     assert (out / "toy.png").read_bytes()[:4] == b"\x89PNG"
     shown = capsys.readouterr()
     assert ("does NOT hold" in shown.out) is not passed
