@@ -267,10 +267,6 @@ def test_evaluate_refuses_what_is_no_run_or_no_number(trained, tmp_path, capsys)
 
 
 def test_pointing_refuses_bad_data(tmp_path, monkeypatch, capsys):
-    from importlib import resources
-
-    if not resources.files("jaxrl_rewards").joinpath("assets", "gui_reader.npz").is_file():
-        pytest.skip("no pointing checkpoint ships with this copy")
     monkeypatch.chdir(tmp_path)
     assert "no/such/folder" in refused(capsys, "evaluate", "gui", "--data", "no/such/folder")
     assert list(tmp_path.iterdir()) == []
