@@ -39,6 +39,16 @@ _ENTRIES: dict[str, Entry] = {
     "gridworld-line-key": _grid("line-key", "fetch a key, walk back, pass a door"),
     "gridworld-door-key": _grid("door-key", "two rooms, a key and a door"),
     "gridworld-ice": _grid("ice", "slippery cells and pits"),
+    "keydoor": Entry("jaxrl_envs.control:KeyDoor", "three rooms with keys, doors and stairs"),
+    "keydoor_text": Entry(
+        "jaxrl_envs.control:KeyDoor",
+        "four such rooms that speak to the agent in text messages",
+        (("rooms", 4), ("messages", True)),
+    ),
+    "gridworld-continuous": Entry(
+        "jaxrl_envs.control:ContinuousGridWorld",
+        "a continuous square with a goal, a misleading bonus and a helpful distance",
+    ),
     "gui-ground": Entry("jaxrl_envs.gui:GuiGround", "point at or outline an element of a screen"),
 }
 

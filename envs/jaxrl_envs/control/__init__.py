@@ -1,8 +1,14 @@
 """Classic control and grid worlds."""
 
 from jaxrl_envs.control.acrobot import Acrobot, AcrobotParams, AcrobotState
+from jaxrl_envs.control.barfi_grid import (
+    ContinuousGridParams,
+    ContinuousGridState,
+    ContinuousGridWorld,
+)
 from jaxrl_envs.control.cartpole import CartPole, CartPoleParams, CartPoleState
 from jaxrl_envs.control.gridworld import GridWorld, GridWorldParams, GridWorldState
+from jaxrl_envs.control.keydoor import KeyDoor, KeyDoorParams, KeyDoorState
 from jaxrl_envs.control.layouts import LAYOUTS, Layout, parse_layout
 from jaxrl_envs.control.mountain_car import (
     MountainCar,
@@ -20,9 +26,15 @@ __all__ = [
     "CartPole",
     "CartPoleParams",
     "CartPoleState",
+    "ContinuousGridParams",
+    "ContinuousGridState",
+    "ContinuousGridWorld",
     "GridWorld",
     "GridWorldParams",
     "GridWorldState",
+    "KeyDoor",
+    "KeyDoorParams",
+    "KeyDoorState",
     "Layout",
     "MountainCar",
     "MountainCarContinuous",
