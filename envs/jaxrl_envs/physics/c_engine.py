@@ -1,0 +1,253 @@
+"""Engine `c`: MuJoCo's own batch of simulations behind a host callback.
+
+The callback takes the packed states and the controls of a whole batch and gives the new packed
+states and one row of float32 numbers per world. XLA sees two operands and two results, so that
+the cost of the crossing does not grow with the number of fields.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from jaxrl_envs.physics.state import PhysicsState
+from jaxrl_envs.physics.versions import require_mujoco
+from jaxrl_rewards.core import InputError
+
+_KEPT_BATCHES = 8
+"""Idle batches kept for reuse; each is bound to its number of worlds."""
+
+
+class CEngine:
+    """Steps worlds of one model on MuJoCo's thread pool; stateless between calls."""
+
+    name = "c"
+
+    def __init__(
+        self, model: Any, substeps: int, fields: tuple[str, ...], limit: float, threads: int
+    ):
+        self._mujoco = require_mujoco()
+        self._model, self._substeps, self._fields = model, substeps, fields
+        self._limit, self._threads = limit, threads
+        spec = self._mujoco.mjtState
+        # time, qpos, qvel, act, (history,) warm start lead MuJoCo's state row
+        self._carried = self._mujoco.mj_stateSize(
+            model, spec.mjSTATE_FULLPHYSICS | spec.mjSTATE_WARMSTART
+        )
+        data = self._mujoco.MjData(model)
+        shapes = {"qpos": (model.nq,), "qvel": (model.nv,), "act": (model.na,), "time": ()}
+        shapes |= {field: getattr(data, field).shape for field in fields} | {"bad_physics": ()}
+        self._columns, self._width = _columns(shapes)
+        self._shapes = shapes
+        self._idle: OrderedDict[int, list[_Simulations]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._step = _not_differentiable(self._call_step)
+        self._load = _not_differentiable(self._call_load)
+
+    def reset(self, qpos: Array, qvel: Array, act: Array) -> tuple[PhysicsState, dict[str, Array]]:
+        """A world at these positions and velocities, with the engine's fields."""
+        start = jnp.concatenate([jnp.zeros(1), qpos, qvel, act])
+        return self._unpack(*self._load(start))
+
+    def step(
+        self, state: PhysicsState, ctrl: Array, force: Array | None
+    ) -> tuple[PhysicsState, dict[str, Array]]:
+        """The world after the substeps."""
+        given = ctrl if force is None else jnp.concatenate([ctrl, force.reshape(-1)])
+        new, raw = self._unpack(*self._step(state.packed, given))
+        return new.replace(bad_physics=new.bad_physics | state.bad_physics), raw
+
+    def _call_load(self, start: Array) -> tuple[Array, Array]:
+        return jax.pure_callback(
+            self._host_load, self._result_shapes(), start, vmap_method="broadcast_all"
+        )
+
+    def _call_step(self, packed: Array, given: Array) -> tuple[Array, Array]:
+        return jax.pure_callback(
+            self._host_step, self._result_shapes(), packed, given, vmap_method="broadcast_all"
+        )
+
+    def _result_shapes(self) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+        return (
+            jax.ShapeDtypeStruct((2 * self._carried,), jnp.uint32),
+            jax.ShapeDtypeStruct((self._width,), jnp.float32),
+        )
+
+    def _unpack(self, packed: Array, numbers: Array) -> tuple[PhysicsState, dict[str, Array]]:
+        parts = {
+            name: numbers[columns].reshape(self._shapes[name])
+            for name, columns in self._columns.items()
+        }
+        state = PhysicsState(
+            qpos=parts["qpos"],
+            qvel=parts["qvel"],
+            act=parts["act"],
+            time=parts["time"],
+            bad_physics=parts["bad_physics"] > 0,
+            warmstart=jnp.zeros((0,), jnp.float32),
+            packed=packed,
+        )
+        return state, {field: parts[field] for field in self._fields}
+
+    # On the host: NumPy only. Any jax call in here could wait for the thread it runs on.
+
+    def _host_load(self, start: Any) -> tuple[np.ndarray, np.ndarray]:
+        start = np.asarray(start)
+        lead, rows = start.shape[:-1], start.reshape(-1, start.shape[-1])
+        with self._simulations(len(rows)) as worlds:
+            row = worlds.batch.state
+            row[:] = worlds.rest
+            row[:, : rows.shape[1]] = rows
+            bad = self._replace_bad(row, worlds.rest)
+            worlds.forward()
+            row[:, self._carried - self._model.nv : self._carried] = 0.0  # starts as mj_step would
+            return self._results(worlds, bad, lead)
+
+    def _host_step(self, packed: Any, given: Any) -> tuple[np.ndarray, np.ndarray]:
+        packed, given = np.asarray(packed), np.asarray(given)
+        lead = packed.shape[:-1]
+        state = packed.reshape(-1, packed.shape[-1]).view(np.float64)
+        given = given.reshape(len(state), -1)
+        with self._simulations(len(state)) as worlds:
+            row = worlds.batch.state
+            row[:, : self._carried] = state
+            bad = self._replace_bad(row, worlds.rest)
+            worlds.set_inputs(given)
+            bad |= worlds.step(self._substeps)
+            again = self._replace_bad(row, worlds.rest) | bad
+            if again.any():
+                row[again] = worlds.rest
+                worlds.forward(np.flatnonzero(again))
+                row[again] = worlds.rest
+            return self._results(worlds, again, lead)
+
+    def _replace_bad(self, row: np.ndarray, rest: np.ndarray) -> np.ndarray:
+        """Put worlds that are not finite or beyond the limit at rest; which they were."""
+        carried = row[:, 1 : self._carried]
+        # one pass decides in the common case: a sum of squares is finite and small
+        largest = np.abs(carried[:, : self._model.nq + self._model.nv]).max(initial=0.0)
+        if largest <= self._limit and np.isfinite(carried.sum()):
+            return np.zeros(len(row), bool)
+        moving = np.abs(carried[:, : self._model.nq + self._model.nv])
+        bad = ~(moving <= self._limit).all(axis=1) | ~np.isfinite(carried).all(axis=1)
+        row[bad] = rest
+        return bad
+
+    def _results(
+        self, worlds: _Simulations, bad: np.ndarray, lead: tuple[int, ...]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        n = len(bad)
+        numbers = np.empty((n, self._width), np.float32)
+        for name, columns in self._columns.items():
+            if name == "bad_physics":
+                numbers[:, columns] = bad[:, None]
+            else:
+                numbers[:, columns] = worlds.bound[name].reshape(n, -1)
+        packed = np.ascontiguousarray(worlds.batch.state[:, : self._carried]).view(np.uint32)
+        return packed.reshape(*lead, -1), numbers.reshape(*lead, -1)
+
+    @contextlib.contextmanager
+    def _simulations(self, n: int) -> Iterator[_Simulations]:
+        """A batch of `n` worlds that nobody else uses meanwhile."""
+        with self._lock:
+            free = self._idle.get(n)
+            worlds = free.pop() if free else None
+        if worlds is None:
+            worlds = _Simulations(self._model, n, self._threads, tuple(self._columns)[:-1])
+        yield worlds
+        with self._lock:  # not reached after an error: such a batch is dropped
+            self._idle.setdefault(n, []).append(worlds)
+            self._idle.move_to_end(n)
+            while sum(map(len, self._idle.values())) > _KEPT_BATCHES:
+                size = next(size for size, kept in self._idle.items() if kept)
+                self._idle[size].pop()
+
+
+class _Simulations:
+    """One `mujoco.batch.Batch` with its bound arrays."""
+
+    def __init__(self, model: Any, n: int, threads: int, names: tuple[str, ...]):
+        from mujoco import batch
+
+        self._mujoco = require_mujoco()
+        self.batch = batch.Batch(model, n, min(threads, max(n, 1)))
+        self._batch_error = batch.SimulationError
+        self.batch.reset(stage=self._mujoco.mjtStage.mjSTAGE_NONE)
+        self.rest = self.batch.state[0].copy()
+        self.bound = {name: self.batch.bind(name) for name in names}
+        self._ctrl = self.batch.bind("ctrl")
+        self._force = self.batch.bind("xfrc_applied").reshape(n, -1)
+        self._seen = self.batch.warning[:, :, 1].copy()
+
+    def set_inputs(self, given: np.ndarray) -> None:
+        """Controls, then, if there are more numbers, forces and torques on the bodies."""
+        nu = self._ctrl.shape[1]
+        self._ctrl[...] = given[:, :nu]
+        self._force[...] = given[:, nu:] if given.shape[1] > nu else 0.0
+
+    def forward(self, ids: np.ndarray | None = None) -> None:
+        """Derived fields of the present state, without control."""
+        self._ctrl[slice(None) if ids is None else ids] = 0.0
+        self._run(lambda: self.batch.forward(ids=ids))
+
+    def step(self, substeps: int) -> np.ndarray:
+        """Substeps, then positions and velocities brought up to date; which worlds failed."""
+        stage = self._mujoco.mjtStage.mjSTAGE_VEL
+        return self._run(lambda: self.batch.step(nstep=substeps, stage=stage))
+
+    def _run(self, call: Callable[[], None]) -> np.ndarray:
+        """Which worlds raised a warning (a bad state, a full contact list) or an error."""
+        mujoco = self._mujoco
+        given = mujoco.get_mju_user_warning()
+        if given is None:  # else MuJoCo appends a line per diverged world to a file
+            mujoco.set_mju_user_warning(_ignore)
+        failed = np.zeros(self.batch.nsim, bool)
+        try:
+            call()
+        except self._batch_error as error:
+            failed[error.ids] = True
+        finally:
+            if given is None:
+                mujoco.set_mju_user_warning(None)
+        count = self.batch.warning[:, :, 1]
+        if not np.array_equal(count, self._seen):
+            failed |= (count != self._seen).any(axis=1)
+            self._seen = count.copy()
+        return failed
+
+
+def _ignore(message: str) -> None:
+    del message
+
+
+def _columns(shapes: dict[str, tuple[int, ...]]) -> tuple[dict[str, slice], int]:
+    """Where each field lies in a row of numbers, and the row's width."""
+    columns, at = {}, 0
+    for name, shape in shapes.items():
+        size = math.prod(shape)
+        columns[name] = slice(at, at + size)
+        at += size
+    return columns, at
+
+
+def _not_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
+    guarded = jax.custom_jvp(function)
+
+    @guarded.defjvp
+    def refuse(primals: tuple, tangents: tuple) -> None:
+        del primals, tangents
+        raise InputError(
+            "the physics engine 'c' has no gradients; make the world with engine='jax', or stop the "
+            "gradient of what enters the physics (jax.lax.stop_gradient of the action)"
+        )
+
+    return guarded

@@ -1,0 +1,208 @@
+"""One physics interface over three engines."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import os
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxrl_envs.physics.derived import Derivation, derivation
+from jaxrl_envs.physics.state import DEFAULT_OUTPUTS, OUTPUTS, PhysicsState
+from jaxrl_envs.physics.versions import require_mujoco
+from jaxrl_rewards.core import InputError
+
+ENGINES = ("c", "jax", "warp")
+ENGINE_VARIABLE = "JAXRL_REWARDS_PHYSICS"
+"""Environment variable that stands for `engine="auto"`'s own choice."""
+THREADS_VARIABLE = "JAXRL_REWARDS_PHYSICS_THREADS"
+LIMIT = 1e6
+"""Largest position or velocity, in the model's units, of a world that has not diverged."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Physics:
+    """A compiled model with an engine; static, made by `make_physics`, compared by identity.
+
+    All methods take one world and are lifted by `vmap`, in any nesting and inside `jit` and `scan`.
+    Only the engine `jax` has gradients; under the others, taking one raises InputError.
+    """
+
+    model: Any
+    """The compiled `mujoco.MjModel`, a copy: change it before `make_physics`, not here."""
+    engine: str
+    """Name of the engine: "c", "jax" or "warp"."""
+    substeps: int
+    outputs: tuple[str, ...]
+    _engine: Any
+    _derive: Derivation
+
+    @property
+    def dt(self) -> float:
+        """Seconds per `step`."""
+        return self.substeps * float(self.model.opt.timestep)
+
+    def reset(
+        self,
+        qpos: Float[Array, "nq"] | None = None,
+        qvel: Float[Array, "nv"] | None = None,
+        act: Float[Array, "na"] | None = None,
+    ) -> PhysicsState:
+        """A world at time 0; by default in the model's reference pose, at rest, not activated.
+
+        Positions or velocities that are not finite, or larger than the limit, give the reference
+        pose at rest with `bad_physics` set.
+        """
+        model = self.model
+        qpos = model.qpos0 if qpos is None else qpos
+        qvel = np.zeros(model.nv) if qvel is None else qvel
+        act = np.zeros(model.na) if act is None else act
+        given = {"qpos": (qpos, model.nq), "qvel": (qvel, model.nv), "act": (act, model.na)}
+        arrays = {name: _vector(name, *value) for name, value in given.items()}
+        state, raw = self._engine.reset(**arrays)
+        return state.replace(**self._derive(raw))
+
+    def set_state(
+        self,
+        state: PhysicsState,
+        qpos: Float[Array, "nq"] | None = None,
+        qvel: Float[Array, "nv"] | None = None,
+    ) -> PhysicsState:
+        """The world moved or pushed: new positions or velocities, the rest kept, time restarted.
+
+        The solver's warm start is dropped; `bad_physics` stays set where it was.
+        """
+        new = self.reset(
+            state.qpos if qpos is None else qpos, state.qvel if qvel is None else qvel, state.act
+        )
+        return new.replace(bad_physics=new.bad_physics | state.bad_physics)
+
+    def step(
+        self,
+        state: PhysicsState,
+        ctrl: Float[Array, "nu"],
+        body_force: Float[Array, "nbody 6"] | None = None,
+    ) -> PhysicsState:
+        """`substeps` steps of the physics with the control held, derived fields at the new state.
+
+        `body_force` are forces, then torques, on the bodies' centres of mass, in the world frame,
+        held likewise. A world that diverges (a number that is not finite, or beyond the limit, in
+        the state or the control, or a warning of MuJoCo's under the engine `c`) is put in the
+        model's reference pose at rest, at time 0, and `bad_physics` stays set until `reset`; no
+        other world notices.
+        """
+        ctrl = _vector("ctrl", ctrl, self.model.nu)
+        if body_force is not None:
+            body_force = jnp.asarray(body_force, ctrl.dtype)
+            if body_force.shape != (self.model.nbody, 6):
+                raise InputError(
+                    f"body_force has shape {body_force.shape}; give one force and torque per body, "
+                    f"({self.model.nbody}, 6), and lift batches by vmap"
+                )
+        new, raw = self._engine.step(state, ctrl, body_force)
+        return new.replace(**self._derive(raw))
+
+
+def make_physics(
+    model: Any,
+    *,
+    engine: str = "auto",
+    substeps: int = 1,
+    outputs: tuple[str, ...] = DEFAULT_OUTPUTS,
+    threads: int | None = None,
+    limit: float = LIMIT,
+) -> Physics:
+    """Physics of a compiled `mujoco.MjModel`.
+
+    - `engine`: "c" (MuJoCo on the CPU's threads), "jax" (MJX), "warp" (MJX-Warp, NVIDIA only) or
+      "auto": what the variable JAXRL_REWARDS_PHYSICS names, else "c" where jax runs on the CPU and
+      "jax" on an accelerator.
+    - `substeps`: physics steps per control step, of `model.opt.timestep` each.
+    - `outputs`: the derived fields wanted, of `OUTPUTS`; fewer are faster.
+    - `threads`: engine `c`'s threads; by default JAXRL_REWARDS_PHYSICS_THREADS, else one per CPU
+      that the process may use.
+    - `limit`: a position or velocity beyond it counts as diverged.
+
+    InputError for an unknown engine or output, for numbers below one, for a model with a feature
+    that not every engine has (see `unsupported_features`), and where the packages are missing.
+    """
+    mujoco = require_mujoco()
+    if not isinstance(model, mujoco.MjModel):
+        raise InputError(
+            f"make_physics got a {type(model).__name__}; give a compiled mujoco.MjModel "
+            "(spec.compile() of an MjSpec)"
+        )
+    engine = choose_engine(engine)
+    if substeps < 1:
+        raise InputError(f"substeps is {substeps}; give at least 1")
+    unknown = [name for name in outputs if name not in OUTPUTS]
+    if unknown:
+        raise InputError(f"output {unknown[0]!r} is unknown; known are {', '.join(OUTPUTS)}")
+    if not limit > 0:
+        raise InputError(f"limit is {limit}; give a number above 0")
+    model = copy.copy(model)
+    derive = derivation(model, tuple(outputs))
+    made = _make_engine(engine, model, substeps, derive.fields, limit, threads)
+    return Physics(
+        model=model,
+        engine=engine,
+        substeps=substeps,
+        outputs=tuple(outputs),
+        _engine=made,
+        _derive=derive,
+    )
+
+
+def choose_engine(engine: str = "auto") -> str:
+    """The engine's name, "auto" resolved by JAXRL_REWARDS_PHYSICS and then by the device."""
+    source = "engine"
+    if engine == "auto":
+        engine = os.environ.get(ENGINE_VARIABLE, "").strip().lower() or "auto"
+        source = f"the environment variable {ENGINE_VARIABLE}"
+    if engine == "auto":
+        return "c" if jax.default_backend() == "cpu" else "jax"
+    if engine not in ENGINES:
+        raise InputError(f"{source} is {engine!r}; give one of auto, {', '.join(ENGINES)}")
+    return engine
+
+
+def _make_engine(
+    engine: str,
+    model: Any,
+    substeps: int,
+    fields: tuple[str, ...],
+    limit: float,
+    threads: int | None,
+) -> Any:
+    if engine == "c":
+        from jaxrl_envs.physics.c_engine import CEngine
+
+        return CEngine(model, substeps, fields, limit, _threads(threads))
+    raise InputError(f"the engine {engine!r} is not there")
+
+
+def _threads(given: int | None) -> int:
+    source, value = "threads", given
+    if value is None:
+        text = os.environ.get(THREADS_VARIABLE, "")
+        if not text:
+            return max(1, len(os.sched_getaffinity(0)))
+        source = f"the environment variable {THREADS_VARIABLE}"
+        value = int(text) if text.isdigit() else 0
+    if value < 1:
+        raise InputError(f"{source} must be a whole number of at least 1")
+    return value
+
+
+def _vector(name: str, value: Any, size: int) -> Array:
+    value = jnp.asarray(value, jnp.float32)
+    if value.shape != (size,):
+        raise InputError(
+            f"{name} has shape {value.shape}; this model needs ({size},), and vmap lifts batches"
+        )
+    return value
