@@ -1,0 +1,1 @@
+"""A physics-based avatar that follows a headset and two controllers."""
