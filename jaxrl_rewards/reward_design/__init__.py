@@ -1,0 +1,1 @@
+"""Optimising the reward itself: bi-level, explicable, adaptive, and by searching programs."""

@@ -1,0 +1,83 @@
+"""Reading what a language model or a training process wrote; nothing of it is ever run.
+
+The conventions are those of Ma et al., "Eureka", ICLR 2024, arXiv 2310.12931, and of its published
+code, quirks included where they decide which text is taken.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from jaxrl_rewards.core.errors import InputError
+
+MAX_ANSWER_BYTES = 64 * 1024
+"""Text beyond this is cut before any pattern looks at it."""
+
+_BLOCKS = tuple(
+    re.compile(pattern, re.DOTALL)
+    for pattern in (r"```python(.*?)```", r"```(.*?)```", r'"""(.*?)"""', r'""(.*?)""', r'"(.*?)"')
+)
+
+
+def cut_answer(text: str) -> str:
+    """`text` without what exceeds 64 KiB of UTF-8; InputError unless it is a string."""
+    if not isinstance(text, str):
+        raise InputError(f"an answer must be text, got {type(text).__name__}")
+    packed = text.encode("utf-8", errors="replace")
+    return packed[:MAX_ANSWER_BYTES].decode("utf-8", errors="ignore")
+
+
+def extract_block(response: str) -> str:
+    """The first fenced or quoted block, stripped; the whole text where that is missing or empty.
+
+    Tried in order: a block fenced as python, a plain fence, three, two and one double quotes. The
+    shortest match counts and may span lines.
+    """
+    text = cut_answer(response)
+    for pattern in _BLOCKS:
+        match = pattern.search(text)
+        if match is not None:
+            return match.group(1).strip() or text
+    return text
+
+
+def extract_reward_code(response: str) -> str:
+    """The block of `extract_block`, from the last line that starts with `def ` (if there is one).
+
+    Functions before the last one are lost: the published behaviour.
+    """
+    code = extract_block(response)
+    lines = code.split("\n")
+    starts = [number for number, line in enumerate(lines) if line.strip().startswith("def ")]
+    return "\n".join(lines[starts[-1] :]) if starts else code
+
+
+def function_signature(code: str) -> tuple[str, list[str]] | None:
+    """`("name(self.a, self.b)", ["a", "b"])` of the first top-level function; None without one.
+
+    Positional arguments only; a function without any gives "name(self.)". The text is parsed, not
+    run; whatever Python cannot parse gives None.
+    """
+    try:
+        body = ast.parse(cut_answer(code)).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    for node in body:
+        if isinstance(node, ast.FunctionDef):
+            names = [argument.arg for argument in node.args.args]
+            return f"{node.name}(self." + ", self.".join(names) + ")", names
+    return None
+
+
+def filter_traceback(stdout: str) -> str:
+    """From the first line that starts with "Traceback" up to the hint of the launcher; else ""."""
+    if not isinstance(stdout, str):
+        raise InputError(f"stdout must be text, got {type(stdout).__name__}")
+    kept: list[str] = []
+    for line in stdout.split("\n"):
+        if kept or line.startswith("Traceback"):
+            if "HYDRA_FULL_ERROR" in line:
+                break
+            kept.append(line)
+    return "\n".join(kept)

@@ -1,0 +1,1 @@
+"""Reward programs: a small typed language over a world's named quantities, compiled to JAX."""
