@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from jaxrl_envs.retarget.characters.mapping import Mapping
 from jaxrl_envs.retarget.characters.record import (
     HUMAN_JOINTS,
@@ -13,7 +14,6 @@ from jaxrl_envs.retarget.characters.record import (
     KEYPOINTS,
     Character,
 )
-
 from jaxrl_rewards.core import InputError
 
 TIMESTEP = 1.0 / 90.0
@@ -41,8 +41,8 @@ def assemble(spec: Any, mapping: Mapping, where: str) -> Character:
     """Complete a `mujoco.MjSpec` of bodies, joints and geoms into a `Character`.
 
     Actuators, sensors, contact pairs and keyframes of the spec are replaced by the project's: a
-    position servo per hinge, frame sensors at the keypoints, a touch sensor per foot, contact
-    between the ground and the feet alone. `where` names the spec's origin in messages.
+    position servo per hinge, sites at the keypoints, a touch sensor per foot, contact between
+    the ground and the feet alone. `where` names the spec's origin in messages.
 
     Raises InputError for joints other than one free joint and hinges, for tendons, equality
     constraints and plugins, and for names in `mapping` that the spec lacks.
@@ -77,7 +77,17 @@ def assemble(spec: Any, mapping: Mapping, where: str) -> Character:
     inertia = strength * measures["leg_length"] / HUMAN_LEG_LENGTH
     columns: dict[str, list[float]] = {
         name: []
-        for name in ("joint_map", "sign", "gain", "offset", "lower", "upper", "rest", "kp", "torque")
+        for name in (
+            "joint_map",
+            "sign",
+            "gain",
+            "offset",
+            "lower",
+            "upper",
+            "rest",
+            "kp",
+            "torque",
+        )
     }
     for joint in hinges:
         plan = mapping.joints.get(joint.name)
@@ -107,6 +117,9 @@ def assemble(spec: Any, mapping: Mapping, where: str) -> Character:
         model=model,
         joint_names=tuple(joint.name for joint in hinges),
         foot_names=tuple(mapping.feet),
+        foot_geoms=tuple(
+            tuple(model.geom(name).id for name in names) for names in mapping.feet.values()
+        ),
         **arrays,
         **measures,
     )
@@ -147,37 +160,29 @@ def _check_supported(spec: Any, mapping: Mapping, where: str) -> None:
     wanted += [("geom", geom) for geoms in mapping.feet.values() for geom in geoms]
     for kind, name in wanted:
         if name not in known[kind]:
-            raise InputError(f"{where}: the mapping names the {kind} {name!r}, which does not exist")
+            raise InputError(
+                f"{where}: the mapping names the {kind} {name!r}, which does not exist"
+            )
     first = spec.joints[0]
     if first.type != kinds.mjJNT_FREE:
         raise InputError(f"{where}: the free joint must be the first joint")
 
 
 def _add_sensors(spec: Any, mapping: Mapping) -> None:
-    """Positions of all keypoints, then their velocities, the head and hands' rotations, touch."""
+    """A touch sensor per foot, N; everything else is known from positions and velocities."""
     import mujoco
 
-    kinds, site = mujoco.mjtSensor, mujoco.mjtObj.mjOBJ_SITE
-    for kind, label in (
-        (kinds.mjSENS_FRAMEPOS, "position"),
-        (kinds.mjSENS_FRAMELINVEL, "velocity"),
-    ):
-        for name in KEYPOINTS:
-            spec.add_sensor(
-                name=f"{label}_{name}", type=kind, objtype=site, objname=f"keypoint_{name}"
-            )
-    for name in KEYPOINTS[:3]:
-        spec.add_sensor(
-            name=f"rotation_{name}", type=kinds.mjSENS_FRAMEQUAT, objtype=site,
-            objname=f"keypoint_{name}",
-        )  # fmt: skip
     for foot, geoms in mapping.feet.items():
-        body = spec.geom(geoms[0]).parent
+        geom = spec.geom(geoms[0])
         # The sensor counts contacts of this body inside the site: make the site hold all of it.
-        body.add_site(name=f"touch_{foot}", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[2.0, 0, 0])
+        geom.parent.add_site(
+            name=f"touch_{foot}", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[2.0, 0, 0],
+            pos=list(geom.pos),
+        )  # fmt: skip
         spec.add_sensor(
-            name=f"touch_{foot}", type=kinds.mjSENS_TOUCH, objtype=site, objname=f"touch_{foot}"
-        )
+            name=f"touch_{foot}", type=mujoco.mjtSensor.mjSENS_TOUCH,
+            objtype=mujoco.mjtObj.mjOBJ_SITE, objname=f"touch_{foot}",
+        )  # fmt: skip
 
 
 def _set_options(spec: Any) -> None:

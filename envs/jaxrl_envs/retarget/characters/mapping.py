@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from jaxrl_envs.retarget.characters.record import HUMAN_JOINTS, KEYPOINTS
-
 from jaxrl_rewards.core import InputError
 
 
@@ -87,7 +86,9 @@ def mapping_from(values: Any, where: str) -> Mapping:
     for name in ("name", "root"):
         if not isinstance(values[name], str):
             raise InputError(f"mapping {where}: {name!r} must be text, got {values[name]!r}")
-    joints = {key: _joint(value, f"{where}, joint {key!r}") for key, value in values["joints"].items()}
+    joints = {
+        key: _joint(value, f"{where}, joint {key!r}") for key, value in values["joints"].items()
+    }
     keypoints = {}
     for key in KEYPOINTS:
         if key not in values["keypoints"]:
@@ -117,7 +118,9 @@ def _joint(value: Any, where: str) -> JointMapping:
     human = value.get("human")
     if human is not None and human not in HUMAN_JOINTS:
         close = difflib.get_close_matches(str(human), HUMAN_JOINTS, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"choose {', '.join(HUMAN_JOINTS)}"
+        hint = (
+            f"did you mean {' or '.join(close)}?" if close else f"choose {', '.join(HUMAN_JOINTS)}"
+        )
         raise InputError(f"mapping {where}: the human has no joint {human!r}; {hint}")
     for name in fields[1:]:
         number = value.get(name)

@@ -43,7 +43,8 @@ class Character:
     name: str
     model: Any
     """Compiled `mujoco.MjModel`: one free joint, then the `J` hinges in the order of
-    `joint_names`, a position actuator for each, and the sensors listed below."""
+    `joint_names`, a position actuator for each, a site `keypoint_NAME` for each of `KEYPOINTS`, and
+    one touch sensor per foot."""
     joint_names: tuple[str, ...]
     joint_map: np.ndarray
     """int32 [J]: index into `HUMAN_JOINTS`; -1 where the human has no such joint."""
@@ -62,6 +63,8 @@ class Character:
     """float32 [J], limit of the servo's torque, N m."""
     foot_names: tuple[str, ...]
     """The feet, in the order of the touch sensors; "left_foot" and "right_foot" for the bipeds."""
+    foot_geoms: tuple[tuple[int, ...], ...]
+    """Per foot, the geoms of the model with which it touches the ground."""
     leg_length: float
     """From the hip to the sole with straight legs."""
     root_height: float
@@ -74,6 +77,16 @@ class Character:
     def scale(self) -> float:
         """Size relative to the human: the ratio of leg lengths."""
         return self.leg_length / HUMAN_LEG_LENGTH
+
+    @property
+    def keypoint_sites(self) -> np.ndarray:
+        """int32 [5]: the sites of `KEYPOINTS` in the model."""
+        return np.asarray([self.model.site(f"keypoint_{name}").id for name in KEYPOINTS], np.int32)
+
+    @property
+    def foot_sites(self) -> np.ndarray:
+        """int32 [feet]: sites at the feet, in the order of `foot_names`."""
+        return np.asarray([self.model.site(f"touch_{foot}").id for foot in self.foot_names], np.int32)
 
     @property
     def num_joints(self) -> int:
