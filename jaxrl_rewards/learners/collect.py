@@ -71,6 +71,8 @@ class Collected:
     terms: dict[str, Float[Array, "T B"]]
     terminated: Bool[Array, "T B"]
     truncated: Bool[Array, "T B"]
+    info: Any
+    """The worlds' `info`, leaves `[T, B, ...]`; () unless kept."""
     first_carry: Any
 
     @property
@@ -82,9 +84,18 @@ class Collected:
 class Collector:
     """Bundles a world, a policy and the static switches; its methods are pure."""
 
-    def __init__(self, env: Env, network: ActorCritic, head: ActionHead, config: Any):
+    def __init__(
+        self,
+        env: Env,
+        network: ActorCritic,
+        head: ActionHead,
+        config: Any,
+        *,
+        keep_info: bool = False,
+    ):
         self.env = AutoReset(env, config.auto_reset, pool_size=config.num_envs)
         self.network, self.head, self.config = network, head, config
+        self.keep_info = keep_info
 
     def init(self, key: jax.Array, env_params: Any) -> Worlds:
         """Reset all worlds."""
@@ -179,6 +190,7 @@ class Collector:
                 nxt.terminated,
                 nxt.truncated,
                 timestep.obs if config.normalise_observations else (),
+                nxt.info if self.keep_info else (),
             )
             return (state, nxt, new_memory), out
 
@@ -191,7 +203,7 @@ class Collector:
         start = (worlds.state, worlds.timestep, worlds.carry)
         (state, timestep, memory), out = jax.lax.scan(step, start, keys)
         (obs, action, log_prob, value, final_value, reward, terms, applicable) = out[:8]
-        terminated, truncated, raw_obs = out[8:]
+        terminated, truncated, raw_obs, info = out[8:]
         last_value = network.critic(params, self.normalise(normaliser, timestep.obs), memory)
         next_value = jnp.concatenate([value[1:], last_value[None]])
         next_value = jnp.where(truncated, final_value, next_value)
@@ -215,6 +227,7 @@ class Collector:
             terms=terms,
             terminated=terminated,
             truncated=truncated,
+            info=info,
             first_carry=worlds.carry,
         )
 

@@ -8,6 +8,7 @@ and the hyper-parameters. Hyper-parameters hold the world's params and with them
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -106,10 +107,14 @@ def make_ppo(
     *,
     network: ActorCritic | None = None,
     hparams: PPOHParams | None = None,
+    summarise: Callable[[dict[str, Any]], Any] | None = None,
 ) -> Learner:
     """PPO on `env`. `network` defaults to an MLP actor-critic over the flattened observation.
 
     A given network's output size must be `action_head(env.spec.action_space, ...).size`.
+    `summarise(info)` turns the last rollout's `TimeStep.info` (leaves `[T, B, ...]`) into a pytree
+    of fixed structure that `LearnerState.buffer` then holds (zeros before the first update), for
+    what the host needs to know of a rollout beyond scalar metrics.
     """
     config = config or PPOConfig()
     head = action_head(env.spec.action_space, squash=config.squash)
@@ -126,7 +131,7 @@ def make_ppo(
             f"num_envs={config.num_envs}: minibatches are whole worlds"
         )
     hparams = hparams or PPOHParams(env_params=env.default_params())
-    collector = Collector(env, network, head, config)
+    collector = Collector(env, network, head, config, keep_info=summarise is not None)
     optimiser = adam()
     separate = config.clip_per_network and not config.share_trunk
 
@@ -139,7 +144,7 @@ def make_ppo(
             opt_state=optimiser.init(params),
             env_state=worlds,
             normaliser=collector.init_normaliser(worlds),
-            buffer=(),
+            buffer=_empty_summary(summarise, worlds, config.unroll_length),
             statistics=collector.init_statistics(),
             skipped=jnp.zeros((), jnp.int32),
             key=key_run,
@@ -196,6 +201,7 @@ def make_ppo(
             opt_state=opt_state,
             env_state=collected.worlds,
             normaliser=collected.normaliser,
+            buffer=state.buffer if summarise is None else summarise(collected.info),
             statistics=statistics,
             skipped=state.skipped + refused,
             step=state.step + 1,
@@ -209,6 +215,17 @@ def make_ppo(
         return head.to_env(action), carry
 
     return Learner(init, update, act, config.num_envs * config.unroll_length, hparams)
+
+
+def _empty_summary(summarise: Any, worlds: Worlds, steps: int) -> Any:
+    """Zeros of the shape that `summarise` gives; () without one."""
+    if summarise is None:
+        return ()
+    info = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((steps, *leaf.shape), leaf.dtype), worlds.timestep.info
+    )
+    shapes = jax.eval_shape(summarise, info)
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 def ppo_loss(
