@@ -1,0 +1,1 @@
+"""Learnt rewards: heads, objectives and the models of text messages."""
