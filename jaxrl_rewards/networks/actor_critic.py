@@ -77,11 +77,14 @@ def mlp_actor_critic(
     actor_key: str | None = None,
     critic_key: str | None = None,
     critic_hidden: tuple[int, ...] | None = None,
+    log_std: float | None = None,
 ) -> ActorCritic:
     """MLP actor and critic over flattened observations.
 
-    `actor_key` / `critic_key` choose parts of a dict observation (asymmetric actor-critic).
-    `share_trunk` uses one trunk with two linear heads.
+    `actor_key` / `critic_key` choose parts of a dict observation (asymmetric actor-critic); None
+    takes all of it. `share_trunk` uses one trunk with two linear heads. With `log_std` the second
+    half of a Gaussian's output is a learnt vector that starts there, the same for every
+    observation; without, the actor computes it like the mean.
     """
     if not hidden or min(hidden) < 1:
         raise ValueError(f"hidden needs at least one positive width, got {hidden}")
@@ -92,6 +95,12 @@ def mlp_actor_critic(
     same_input = actor_key == critic_key
     if share_trunk and not (same_input and critic_hidden == hidden):
         raise ValueError("share_trunk needs one observation and one width for actor and critic")
+    if log_std is not None and (share_trunk or policy_size % 2):
+        raise ValueError(
+            f"log_std={log_std} needs separate networks and an even policy_size (means, then "
+            f"deviations), got share_trunk={share_trunk} and policy_size={policy_size}"
+        )
+    means = policy_size if log_std is None else policy_size // 2
 
     def actor_input(obs):
         return flatten_observation(_select(obs, actor_key), actor_space)
@@ -104,15 +113,19 @@ def mlp_actor_critic(
 
     def init(key):
         key_actor, key_critic = jax.random.split(key)
-        actor_sizes = (flat_size(actor_space), *hidden, policy_size)
+        actor_sizes = (flat_size(actor_space), *hidden, means)
         critic_sizes = (flat_size(critic_space), *critic_hidden, 1)
-        return {
-            "actor": mlp_init(key_actor, actor_sizes, output_scale=0.01),
-            "critic": mlp_init(key_critic, critic_sizes),
-        }
+        policy = mlp_init(key_actor, actor_sizes, output_scale=0.01)
+        if log_std is not None:
+            policy = {"mean": policy, "log_std": jnp.full((means,), log_std, jnp.float32)}
+        return {"actor": policy, "critic": mlp_init(key_critic, critic_sizes)}
 
     def actor(params, obs, carry=()):
-        return mlp(params["actor"], actor_input(obs), activate=activate), carry
+        if log_std is None:
+            return mlp(params["actor"], actor_input(obs), activate=activate), carry
+        mean = mlp(params["actor"]["mean"], actor_input(obs), activate=activate)
+        deviation = jnp.broadcast_to(params["actor"]["log_std"], mean.shape)
+        return jnp.concatenate([mean, deviation], axis=-1), carry
 
     def critic(params, obs, carry=()):
         return mlp(params["critic"], critic_input(obs), activate=activate)[..., 0]
