@@ -31,7 +31,7 @@ def guarded_step(
     params: Any,
     opt_state: Any,
     grads: Any,
-    learning_rate: Float[Array, ""],
+    learning_rate: Float[Array, ""] | dict[str, Float[Array, ""]],
     max_grad_norm: Float[Array, ""],
     *,
     clip_per_network: bool = False,
@@ -40,9 +40,9 @@ def guarded_step(
 
     The norm is that of all gradients together, or, with `clip_per_network`, of each top-level
     entry of the parameter dict by itself, so that a large value gradient does not shrink the
-    policy's. Returns (params, opt_state, refused, norm of all gradients before clipping). A
-    refused step changes nothing, the optimiser's moments included. `max_grad_norm` of infinity
-    switches clipping off.
+    policy's. A dict of learning rates gives each top-level entry its own. Returns (params,
+    opt_state, refused, norm of all gradients before clipping). A refused step changes nothing, the
+    optimiser's moments included. `max_grad_norm` of infinity switches clipping off.
     """
     norm = optax.global_norm(grads)
     finite = jnp.isfinite(norm)
@@ -58,7 +58,16 @@ def guarded_step(
     else:
         clipped = clip(grads, norm)
     directions, new_state = optimiser.update(clipped, opt_state, params)
-    factor = jnp.where(finite, -learning_rate, 0.0)
-    new_params = jax.tree.map(lambda p, d: p + factor * d, params, directions)
+
+    def move(tree: Any, direction: Any, rate: Array) -> Any:
+        factor = jnp.where(finite, -rate, 0.0)
+        return jax.tree.map(lambda p, d: p + factor * d, tree, direction)
+
+    if isinstance(learning_rate, dict):
+        new_params = {
+            name: move(params[name], directions[name], learning_rate[name]) for name in params
+        }
+    else:
+        new_params = move(params, directions, learning_rate)
     new_state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new_state, opt_state)
     return new_params, new_state, ~finite, jnp.where(finite, norm, 0.0)

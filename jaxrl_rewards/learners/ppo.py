@@ -21,7 +21,7 @@ from jaxrl_rewards.learners.api import Learner, LearnerState, Metrics
 from jaxrl_rewards.learners.collect import Collector, Worlds
 from jaxrl_rewards.learners.minibatch import by_shard, shuffled_minibatches
 from jaxrl_rewards.learners.optimise import adam, guarded_step, hparam_at
-from jaxrl_rewards.losses.policy import policy_loss
+from jaxrl_rewards.losses.policy import LOG_RATIO_LIMIT, policy_loss
 from jaxrl_rewards.losses.value import value_loss
 from jaxrl_rewards.networks.actor_critic import ActorCritic, mlp_actor_critic
 from jaxrl_rewards.rewards.base import resolve_schedules
@@ -63,6 +63,8 @@ class PPOConfig:
     """Clip the gradients of separate actor and critic networks each by its own norm."""
     clip_values: bool = True
     """Clip the value loss around the old value with the policy's clip range."""
+    adapt_to_kl: bool = False
+    """Steer the actor's learning rate so that an update moves the policy by `target_kl`."""
     shuffle_shards: int = 1
     """Shuffle within this many groups of worlds (the devices of the data axis), not across."""
 
@@ -70,6 +72,8 @@ class PPOConfig:
         for name in ("num_envs", "unroll_length", "num_epochs", "num_minibatches"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.adapt_to_kl and self.share_trunk:
+            raise ValueError("adapt_to_kl needs separate actor and critic networks")
         if self.time_limits not in ("bootstrap", "termination"):
             raise ValueError(
                 f"time_limits={self.time_limits!r} is unknown; choose bootstrap or termination"
@@ -99,6 +103,38 @@ class PPOHParams:
     entropy_coefficient: Any = 0.01
     value_coefficient: Any = 0.5
     max_grad_norm: Any = 0.5
+    critic_learning_rate: Any = None
+    """The critic's own rate; None for `learning_rate`."""
+    target_kl: Any = 0.06
+    """KL divergence of old to new policy per update, with `adapt_to_kl`; `learning_rate` is then
+    where the actor's rate starts."""
+
+
+RATE_BOUNDS = (1e-6, 1e-2)
+"""Limits of an adapted learning rate."""
+RATE_STEP = 1.5
+"""Largest factor by which one update changes it."""
+
+
+@record
+class AdaptedState:
+    """The optimiser's moments, and the actor's learning rate as adapted so far."""
+
+    moments: Any
+    actor_rate: Float[Array, ""]
+
+
+def adapted_rate(
+    rate: Float[Array, ""], kl: Float[Array, ""], target: Float[Array, ""]
+) -> Float[Array, ""]:
+    """`rate · sqrt(target / kl)`, the factor within `RATE_STEP`, the result in `RATE_BOUNDS`.
+
+    The divergence grows with the square of the step, hence the root. A `kl` that is not finite
+    counts as too large. A smooth form of the adaptive rate of Schulman et al. 2017, section 4.
+    """
+    factor = jnp.sqrt(target / jnp.maximum(kl, 1e-8))
+    factor = jnp.where(jnp.isfinite(kl), factor, 0.0)
+    return jnp.clip(rate * jnp.clip(factor, 1 / RATE_STEP, RATE_STEP), *RATE_BOUNDS)
 
 
 def make_ppo(
@@ -134,14 +170,21 @@ def make_ppo(
     collector = Collector(env, network, head, config, keep_info=summarise is not None)
     optimiser = adam()
     separate = config.clip_per_network and not config.share_trunk
+    own_rates = config.adapt_to_kl or hparams.critic_learning_rate is not None
+    if own_rates and config.share_trunk:
+        raise ValueError("critic_learning_rate needs separate actor and critic networks")
 
     def init(key: jax.Array, hparams: PPOHParams) -> LearnerState:
         key_params, key_worlds, key_run = jax.random.split(key, 3)
         params = network.init(key_params)
         worlds = collector.init(key_worlds, hparams.env_params)
+        opt_state = optimiser.init(params)
+        if config.adapt_to_kl:
+            first_rate = hparam_at(hparams.learning_rate, jnp.zeros((), jnp.int32))
+            opt_state = AdaptedState(moments=opt_state, actor_rate=first_rate)
         return LearnerState(
             params=params,
-            opt_state=optimiser.init(params),
+            opt_state=opt_state,
             env_state=worlds,
             normaliser=collector.init_normaliser(worlds),
             buffer=_empty_summary(summarise, worlds, config.unroll_length),
@@ -167,6 +210,12 @@ def make_ppo(
             for name in ("clip", "entropy_coefficient", "value_coefficient")
         }
 
+        rate = hparam_at(hparams.learning_rate, step)
+        actor_rate = state.opt_state.actor_rate if config.adapt_to_kl else rate
+        if own_rates:
+            own = hparams.critic_learning_rate
+            rate = {"actor": actor_rate, "critic": rate if own is None else hparam_at(own, step)}
+
         def loss_fn(params, minibatch):
             return ppo_loss(params, minibatch, network, head, config, numbers)
 
@@ -178,13 +227,14 @@ def make_ppo(
                 params,
                 opt_state,
                 grads,
-                hparam_at(hparams.learning_rate, step),
+                rate,
                 hparam_at(hparams.max_grad_norm, step),
                 clip_per_network=separate,
             )
             return (params, opt_state, refused + bad), {**metrics, "grad_norm": norm}
 
-        carry = (state.params, state.opt_state, jnp.zeros((), jnp.int32))
+        moments = state.opt_state.moments if config.adapt_to_kl else state.opt_state
+        carry = (state.params, moments, jnp.zeros((), jnp.int32))
         if network.recurrent:
             run_epoch = _recurrent_epochs(batch, collected, config, minibatch_step)
         else:
@@ -193,9 +243,15 @@ def make_ppo(
         (params, opt_state, refused), metrics = jax.lax.scan(run_epoch, carry, keys)
 
         statistics = collector.update_statistics(state.statistics, collected)
+        if config.adapt_to_kl:
+            moved = adapted_rate(
+                actor_rate, jnp.mean(metrics["kl"][-1]), hparam_at(hparams.target_kl, step)
+            )
+            opt_state = AdaptedState(moments=opt_state, actor_rate=moved)
         metrics = {name: jnp.mean(value) for name, value in metrics.items()}
         metrics |= collector.metrics(collected, statistics)
         metrics["skipped"] = refused.astype(jnp.float32)
+        metrics["actor_learning_rate"] = actor_rate
         return state.replace(
             params=params,
             opt_state=opt_state,
@@ -269,6 +325,8 @@ def ppo_loss(
         clip=numbers["clip"] if config.clip_values else None,
     )
     entropy = jnp.mean(head.entropy(output))
+    log_ratio = jax.lax.stop_gradient(log_prob - minibatch["log_prob"].reshape(-1))
+    log_ratio = jnp.clip(log_ratio, -LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
     loss = surrogate + numbers["value_coefficient"] * critic
     loss = loss - numbers["entropy_coefficient"] * entropy
     metrics = {
@@ -277,6 +335,8 @@ def ppo_loss(
         "entropy": entropy,
         "clip_fraction": policy_metrics["clip_fraction"],
         "approx_kl": policy_metrics["approx_kl"],
+        # ρ - 1 - log ρ: an estimate without bias that is never negative
+        "kl": jnp.mean(jnp.expm1(log_ratio) - log_ratio),
     }
     return loss, metrics
 

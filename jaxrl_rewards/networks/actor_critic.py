@@ -78,13 +78,15 @@ def mlp_actor_critic(
     critic_key: str | None = None,
     critic_hidden: tuple[int, ...] | None = None,
     log_std: float | None = None,
+    learn_std: bool = True,
 ) -> ActorCritic:
     """MLP actor and critic over flattened observations.
 
     `actor_key` / `critic_key` choose parts of a dict observation (asymmetric actor-critic); None
     takes all of it. `share_trunk` uses one trunk with two linear heads. With `log_std` the second
     half of a Gaussian's output is a learnt vector that starts there, the same for every
-    observation; without, the actor computes it like the mean.
+    observation (a constant where `learn_std` is False); without, the actor computes it like the
+    mean.
     """
     if not hidden or min(hidden) < 1:
         raise ValueError(f"hidden needs at least one positive width, got {hidden}")
@@ -124,7 +126,9 @@ def mlp_actor_critic(
         if log_std is None:
             return mlp(params["actor"], actor_input(obs), activate=activate), carry
         mean = mlp(params["actor"]["mean"], actor_input(obs), activate=activate)
-        deviation = jnp.broadcast_to(params["actor"]["log_std"], mean.shape)
+        deviation = params["actor"]["log_std"]
+        deviation = deviation if learn_std else jax.lax.stop_gradient(deviation)
+        deviation = jnp.broadcast_to(deviation, mean.shape)
         return jnp.concatenate([mean, deviation], axis=-1), carry
 
     def critic(params, obs, carry=()):
