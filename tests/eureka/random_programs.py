@@ -2,14 +2,14 @@
 
 import numpy as np
 
+from jaxrl_rewards.core.quantities import Quantity
 from jaxrl_rewards.reward_design.programs.expression import ARITY
-from jaxrl_rewards.reward_design.programs.quantities import Quantity
 
 QUANTITIES = {
-    "dist": Quantity(unit="m", scale=2.0, direction=-1),
-    "speed": Quantity(unit="m/s", scale=1.0, direction=1),
-    "u": Quantity(shape=(3,), scale=0.5),
-    "v": Quantity(shape=(2,), scale=1.0),
+    "dist": Quantity((), "m", 2.0, -1, "Distance to the goal."),
+    "speed": Quantity((), "m/s", 1.0, 1, "Speed towards the goal."),
+    "u": Quantity((3,), "N", 0.5, 0, "Action."),
+    "v": Quantity((2,), "m/s", 1.0, None, "Velocity."),
 }
 SCALARS, VECTORS = ("dist", "speed", "u[0]", "u[2]", "v[1]"), ("u", "v")
 REDUCERS = ("norm", "sum", "mean")

@@ -7,54 +7,41 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.core.quantities import Quantity
 from jaxrl_rewards.reward_design.programs.expression import ANY_SIZE, ARITY, MAX_NAME, SCALAR
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
-@dataclasses.dataclass(frozen=True)
-class Quantity:
-    """A number or a vector that a world reports for every step."""
-
-    shape: tuple[int, ...] = ()
-    """() for a number, (n,) for a vector."""
-    unit: str = ""
-    scale: float = 1.0
-    """Typical magnitude, > 0; what a proposer divides by."""
-    direction: int | None = None
-    """1: more is better, -1: less is better, 0: neither, None: not known."""
-    text: str = ""
-    """What it means, for whoever writes rewards."""
-
-    def __post_init__(self):
-        if len(self.shape) > 1 or any(length < 1 for length in self.shape):
-            raise InputError(f"a quantity is a number or a vector, got shape {self.shape}")
-        if not self.scale > 0:
-            raise InputError(f"the scale of a quantity must be positive, got {self.scale}")
-        if self.direction not in (-1, 0, 1, None):
-            raise InputError(f"direction must be -1, 0, 1 or None, got {self.direction!r}")
-
-    @property
-    def size(self) -> int:
-        """0 for a number, else the length."""
-        return self.shape[0] if self.shape else SCALAR
 
 
 Quantities = Mapping[str, Quantity]
 
 
 def check_quantities(quantities: Quantities) -> dict[str, Quantity]:
-    """The quantities as a dict; InputError for a name that the language cannot read."""
-    for name in quantities:
-        check_name(name)
+    """The quantities as a dict; InputError for one that the language cannot read."""
     if not quantities:
         raise InputError("a reward program needs at least one quantity to read")
+    for name, quantity in quantities.items():
+        check_name(name)
+        if len(quantity.shape) > 1 or any(length < 1 for length in quantity.shape):
+            raise InputError(
+                f"quantity {name!r} must be a number or a vector, not {quantity.shape}"
+            )
+        if not 0 < quantity.scale < float("inf"):
+            raise InputError(f"quantity {name!r} has scale {quantity.scale}; it must be positive")
+        if quantity.direction not in (-1, 0, 1, None):
+            raise InputError(
+                f"quantity {name!r} has direction {quantity.direction!r}; use -1, 0, 1 or None"
+            )
     return dict(quantities)
+
+
+def size_of(quantity: Quantity) -> int:
+    """0 for a number, else the length of the vector."""
+    return quantity.shape[0] if quantity.shape else SCALAR
 
 
 def check_name(name: str) -> str:
@@ -87,7 +74,7 @@ def sizes_of(variables: Quantities | Mapping[str, Any] | Sequence[str]) -> dict[
 
 def lanes(quantities: Quantities) -> int:
     """The width that every quantity is padded to: the longest vector, at least 1."""
-    return max(1, *(quantity.size for quantity in quantities.values()))
+    return max(1, *map(size_of, quantities.values()))
 
 
 def stack_values(values: Mapping[str, Any], quantities: Quantities) -> Float[Array, "Q V"]:
@@ -98,8 +85,8 @@ def stack_values(values: Mapping[str, Any], quantities: Quantities) -> Float[Arr
         value = jnp.asarray(values[name], jnp.float32)
         if value.shape != quantity.shape:
             raise InputError(f"quantity {name!r} has shape {value.shape}, not {quantity.shape}")
-        if quantity.size:
-            rows.append(jnp.pad(value, (0, width - quantity.size)))
+        if quantity.shape:
+            rows.append(jnp.pad(value, (0, width - size_of(quantity))))
         else:
             rows.append(jnp.broadcast_to(value, (width,)))
     return jnp.stack(rows)
@@ -111,26 +98,17 @@ def require_known(name: str, quantities: Quantities) -> None:
         raise InputError(f"there is no quantity {name!r}; known: {', '.join(quantities)}")
 
 
-def quantities_from(table: Mapping[str, Any]) -> dict[str, Quantity]:
-    """Quantities of a world's own table: entries with `shape, unit, scale, direction, text`.
+@dataclasses.dataclass(frozen=True)
+class StateQuantities:
+    """`measure(prev, action, nxt)` for worlds whose state holds its quantities by name."""
 
-    An entry is an object with these attributes, a mapping with these keys, or a tuple in this
-    order; what an object or mapping lacks takes its default.
-    """
-    fields = [field.name for field in dataclasses.fields(Quantity)]
-    found = {}
-    for name, entry in table.items():
-        if isinstance(entry, Mapping):
-            given = {field: entry[field] for field in fields if field in entry}
-        elif isinstance(entry, tuple):
-            given = dict(zip(fields, entry, strict=False))
-        else:
-            given = {field: getattr(entry, field) for field in fields if hasattr(entry, field)}
-        given["shape"] = tuple(given.get("shape", ()))
-        found[name] = Quantity(**given)
-    return check_quantities(found)
+    table: tuple[tuple[str, Quantity], ...]
+
+    def __call__(self, prev: Any, action: Any, nxt: Any) -> Float[Array, "Q V"]:
+        """The quantities after the step, stacked."""
+        return stack_values(nxt.quantities, dict(self.table))
 
 
-def zeros(quantities: Quantities) -> dict[str, jax.Array]:
-    """A zero for every quantity."""
-    return {name: jnp.zeros(quantity.shape) for name, quantity in quantities.items()}
+def state_quantities(quantities: Quantities) -> StateQuantities:
+    """The measure of a world with `state.quantities`; equal tables give equal measures."""
+    return StateQuantities(tuple(check_quantities(quantities).items()))

@@ -81,7 +81,7 @@ def program_of(slots: tuple[Slot, ...], quantities: Quantities) -> Program:
     terms = []
     for number, slot in enumerate(slots):
         require_known(slot.quantity, quantities)
-        if quantities[slot.quantity].size:
+        if quantities[slot.quantity].shape:
             raise InputError(f"quantity {slot.quantity!r} is a vector; a slot reads numbers only")
         if slot.shape not in SHAPES:
             raise InputError(f"slot shape {slot.shape!r} is unknown; choose one of {SHAPES}")
@@ -97,15 +97,18 @@ def _number(value: float) -> Expression:
 
 def _term(slot: Slot) -> Expression:
     x = Expression("variable", name=slot.quantity)
-    ratio = Expression("/", (x, _number(slot.scale)))
-    shaped = {
+    shaped = _shaped(slot.shape, x, Expression("/", (x, _number(slot.scale))))
+    return Expression("*", (_number(slot.weight), shaped))
+
+
+def _shaped(shape: str, x: Expression, ratio: Expression) -> Expression:
+    return {
         "identity": x,
         "exp": Expression("exp", (_negative(Expression("abs", (ratio,))),)),
         "gauss": Expression("exp", (_negative(Expression("sq", (ratio,))),)),
         "tanh": Expression("tanh", (ratio,)),
         "square": _negative(Expression("sq", (x,))),
-    }[slot.shape]
-    return Expression("*", (_number(slot.weight), shaped))
+    }[shape]
 
 
 def _negative(node: Expression) -> Expression:
@@ -129,17 +132,20 @@ def _slot(node: Expression) -> Slot | None:
         weight, node = node.args[0].number, node.args[1]
     if node.op == "variable":
         return Slot(node.name, weight=weight)
+    name, scale, ratio = _inner(node)
+    if scale < 1e-6:
+        return None
+    x = Expression("variable", name=name)
     for shape in SHAPES[1:]:
-        name, scale = _inner(node)
-        if name and scale >= 1e-6 and _term(Slot(name, shape, weight, scale)).args[1] == node:
+        if _shaped(shape, x, ratio) == node:
             return Slot(name, shape, weight, scale)
     return None
 
 
-def _inner(node: Expression) -> tuple[str, float]:
-    """The quantity inside a shape and what it is divided by (1 where it is not)."""
+def _inner(node: Expression) -> tuple[str, float, Expression]:
+    """The quantity inside a shape, what it is divided by (1 where it is not), and both together."""
     while node.args and node.op in ("exp", "neg", "abs", "sq", "tanh"):
         node = node.args[0]
     if node.op == "/" and node.args[0].op == "variable" and node.args[1].op == "number":
-        return node.args[0].name, node.args[1].number
-    return (node.name, 1.0) if node.op == "variable" else ("", 0.0)
+        return node.args[0].name, node.args[1].number, node
+    return (node.name, 1.0, node) if node.op == "variable" else ("", 0.0, node)
