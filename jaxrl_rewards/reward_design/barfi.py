@@ -168,6 +168,7 @@ def barfi_hypergradient(
     reward_penalty: Any = 0.0,
     discount_penalty: Any = 0.0,
     policy: Policy = linear_logits,
+    potential: Float[Array, "K"] | None = None,
 ) -> Hypergradient:
     """The ascent direction of `J_p(θ(φ)) − λ_r Σ ‖φ‖₂ − λ_γ γ_φ` in φ.
 
@@ -184,7 +185,7 @@ def barfi_hypergradient(
         return primary_objective(theta, on_policy, gamma, 0.0, policy)
 
     def inner(theta: PyTree, phi: AlignedReward) -> Float[Array, ""]:
-        return aligned_objective(theta, phi, buffer, entropy_weight, policy)
+        return aligned_objective(theta, phi, buffer, entropy_weight, policy, potential)
 
     def penalty(phi: AlignedReward) -> Float[Array, ""]:
         tiny = jnp.finfo(phi.kernel.dtype).tiny
