@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 from jaxrl_rewards.core import record
 from jaxrl_rewards.networks.mlp import Dense, mlp, mlp_init
 
-CENTRE_OCTAVES, SIZE_OCTAVES = 3, 1
+CENTRE_OCTAVES, SIZE_OCTAVES = 4, 1
 SIZE_SCALE = 8.0  # pixels
 INPUTS = 4 * (CENTRE_OCTAVES + SIZE_OCTAVES + 1)
 
@@ -59,11 +59,11 @@ def displace(box: Float[Array, "... 4"], shift: Float[Array, "2"]) -> Float[Arra
     return box + jnp.concatenate([offset, offset], axis=-1)
 
 
-def features(box: Float[Array, "... 4"], screen: float) -> Float[Array, "... 20"]:
+def features(box: Float[Array, "... 4"], screen: float) -> Float[Array, "... 24"]:
     """What the policy perceives of the target: Fourier features of its centre and size.
 
     The centre as a share of the screen and the size in units of 8 pixels, and of each the sine
-    and cosine of π 2^k times that, k = 0, 1, 2 for the centre and 0 for the size. Few octaves keep
+    and cosine of π 2^k times that, k = 0 to 3 for the centre and 0 for the size. Few octaves keep
     the policy smooth, so that what is learnt for one place holds for its neighbourhood.
     """
     centre = 0.5 * (box[..., :2] + box[..., 2:]) / screen

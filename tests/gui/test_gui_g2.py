@@ -126,9 +126,16 @@ def test_the_verdict_follows_the_thresholds():
 
 
 def test_bad_settings_are_named():
-    for name, value in (("seeds", 0), ("answers", 1), ("near_miss_updates", 15)):
+    for name, value in (("seeds", 0), ("answers", 1), ("near_miss_updates", 13)):
         with pytest.raises(ValueError, match=name):
             dataclasses.replace(gui_g2.GuiG2Config(), **{name: value})
+
+
+def test_the_first_reach_of_a_level_lies_between_the_evaluations():
+    x = np.array([0.0, 5.0, 10.0])
+    curves = np.array([[0.0, 0.5, 1.0], [0.8, 0.1, 0.9], [0.0, 0.2, 0.7], [0.0, 0.75, 0.75]])
+    reach = gui_g2.first_reaching(curves, x, 0.75)
+    np.testing.assert_allclose(reach, [7.5, 0.0, np.nan, 5.0])
 
 
 @pytest.mark.slow
