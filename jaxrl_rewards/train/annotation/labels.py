@@ -1,0 +1,80 @@
+"""Labels of messages in a JSONL file: to edit by hand, to merge, to replay without a server."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from jaxrl_rewards.core import InputError
+from jaxrl_rewards.train.chat import read_jsonl
+
+CLASSES = (0, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+    """One line: a message, what it was judged to be, and by whom."""
+
+    message: str
+    label: int
+    """0 unhelpful, 1 helpful."""
+    model: str = ""
+    prompt_version: str = ""
+    raw: str = ""
+    """The judge's whole answer."""
+
+    def __post_init__(self):
+        if not isinstance(self.message, str) or not self.message:
+            raise InputError(f"a label's message must be a non-empty text, got {self.message!r}")
+        if isinstance(self.label, bool) or self.label not in CLASSES:
+            raise InputError(f"the label of {self.message!r} must be 0 or 1, got {self.label!r}")
+
+
+def read_labels(*paths: str | Path) -> dict[str, Label]:
+    """Labels by message; the first label of a message wins, within a file and between files.
+
+    InputError names the file and the entry with a bad label or without a message.
+    """
+    labels: dict[str, Label] = {}
+    names = {field.name for field in dataclasses.fields(Label)}
+    for path in paths:
+        for number, entry in enumerate(read_jsonl(path), start=1):
+            try:
+                label = Label(**{name: value for name, value in entry.items() if name in names})
+            except (InputError, TypeError) as error:
+                raise InputError(f"{path}, entry {number}: {error}") from error
+            labels.setdefault(label.message, label)
+    return labels
+
+
+class LabelFile:
+    """Appends labels, a line each, flushed at once; a crash costs at most the last line."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self._lock = threading.Lock()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            self._mend()
+
+    def append(self, labels: Iterable[Label]) -> None:
+        """Write labels at the end of the file."""
+        text = "".join(json.dumps(dataclasses.asdict(label)) + "\n" for label in labels)
+        with self._lock, self.path.open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    def _mend(self) -> None:
+        """Cut off a line that a crash left incomplete, or end it if it is whole."""
+        data = self.path.read_bytes()
+        start = data.rfind(b"\n") + 1
+        if start == len(data):
+            return
+        try:
+            json.loads(data[start:])
+        except ValueError:
+            self.path.write_bytes(data[:start])
+        else:
+            self.path.write_bytes(data + b"\n")
