@@ -28,26 +28,24 @@ def cut_answer(text: str) -> str:
     return packed[:MAX_ANSWER_BYTES].decode("utf-8", errors="ignore")
 
 
-def extract_block(response: str) -> str:
-    """The first fenced or quoted block, stripped; the whole text where that is missing or empty.
+def find_block(response: str) -> str | None:
+    """The first fenced or quoted block, stripped; None where there is none.
 
     Tried in order: a block fenced as python, a plain fence, three, two and one double quotes. The
     shortest match counts and may span lines.
     """
     text = cut_answer(response)
-    for pattern in _BLOCKS:
-        match = pattern.search(text)
-        if match is not None:
-            return match.group(1).strip() or text
-    return text
+    matches = (pattern.search(text) for pattern in _BLOCKS)
+    return next((match.group(1).strip() for match in matches if match is not None), None)
 
 
 def extract_reward_code(response: str) -> str:
-    """The block of `extract_block`, from the last line that starts with `def ` (if there is one).
+    """The first block, or all of the text, from the last line that starts with `def ` on.
 
-    Functions before the last one are lost: the published behaviour.
+    Without a block, or with an empty one, the whole text counts. Functions before the last one
+    are lost: the published behaviour.
     """
-    code = extract_block(response)
+    code = find_block(response) or cut_answer(response)
     lines = code.split("\n")
     starts = [number for number, line in enumerate(lines) if line.strip().startswith("def ")]
     return "\n".join(lines[starts[-1] :]) if starts else code

@@ -79,7 +79,7 @@ def finish(candidate: Candidate, fitness: Sequence[float], logs: Mapping[str, An
 
     A fitness that is not finite marks the candidate as broken, with the reason.
     """
-    if not fitness:
+    if len(fitness) < 1:
         raise InputError(f"candidate {candidate.number} needs at least one training's fitness")
     values = tuple(float(value) for value in fitness)
     if all(math.isfinite(value) for value in values):
