@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ class StudyResult:
     budget: dict[str, Any] = dataclasses.field(default_factory=dict)
     figures: dict[str, Callable[[Any], None]] = dataclasses.field(default_factory=dict)
     """Further pictures: file name (with .png) to a function that draws on a matplotlib figure."""
+    files: dict[str, Callable[[Path], None]] = dataclasses.field(default_factory=dict)
+    """Further files: name to a function that writes it at a given (temporary) path."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ def reproduce(
     command: str | None = None,
     quiet: bool = False,
 ) -> tuple[Verdict, dict[str, Path]]:
-    """Run `study` and write `study-<slug>.json`, `<slug>.png` and the study's own pictures.
+    """Run `study` and write `study-<slug>.json`, `<slug>.png` and the study's own pictures and files.
 
     Returns the verdict and the written files by name. A failed claim is a result, not an error:
     it is printed and saved like a success.
@@ -45,6 +45,10 @@ def reproduce(
             continue
         paths[name] = folder / name
         save_figure(draw, paths[name])
+    for name, write in result.files.items():
+        paths[name] = folder / name
+        with atomic_path(paths[name]) as temporary:
+            write(temporary)
     if not quiet:
         print_report(study, result, verdict, paths, seconds)
     return verdict, paths
