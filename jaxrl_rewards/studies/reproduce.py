@@ -22,7 +22,7 @@ def reproduce(
     command: str | None = None,
     quiet: bool = False,
 ) -> tuple[Verdict, dict[str, Path]]:
-    """Run `study` and write `study-<slug>.json`, `<slug>.png` and the study's own pictures and files.
+    """Run `study`; write `study-<slug>.json`, `<slug>.png` and the study's pictures and files.
 
     Returns the verdict and the written files by name. A failed claim is a result, not an error:
     it is printed and saved like a success.
