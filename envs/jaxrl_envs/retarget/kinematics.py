@@ -58,7 +58,8 @@ def kinematic_retarget(
             f"joint_map has shape {count}, human_q {human_q.shape} and human_root_pos "
             f"{jnp.shape(human_root_pos)}; they must be (joints,), (..., human joints), (..., 3)"
         )
-    _check_values(human_q.shape[-1], joint_map, lower, upper, human_q, human_root_pos)
+    check_map(human_q.shape[-1], joint_map, lower, upper)
+    _check_frames({"human_q": human_q, "human_root_pos": human_root_pos})
     for name, value in {
         "human_root_rest_height": human_root_rest_height,
         "char_root_rest_height": char_root_rest_height,
@@ -86,9 +87,8 @@ def _known(value: Any) -> bool:
     return not isinstance(value, jax.core.Tracer)
 
 
-def _check_values(
-    human_joints: int, joint_map: Any, lower: Any, upper: Any, human_q: Any, root: Any
-) -> None:
+def check_map(human_joints: int, joint_map: Any, lower: Any, upper: Any) -> None:
+    """InputError for an index out of range or a lower above its upper limit, where known."""
     if _known(joint_map):
         bad = np.flatnonzero((np.asarray(joint_map) < -1) | (np.asarray(joint_map) >= human_joints))
         if bad.size:
@@ -103,7 +103,10 @@ def _check_values(
                 f"lower[{bad[0]}] is {np.asarray(lower)[bad[0]]}, above upper "
                 f"{np.asarray(upper)[bad[0]]}; swap the limits of that joint"
             )
-    for name, value in {"human_q": human_q, "human_root_pos": root}.items():
+
+
+def _check_frames(values: dict[str, Any]) -> None:
+    for name, value in values.items():
         if _known(value) and not np.isfinite(np.asarray(value)).all():
             frame = np.argwhere(~np.isfinite(np.asarray(value)))[0][:-1]
             where = f" in frame {int(frame[0])}" if frame.size else ""

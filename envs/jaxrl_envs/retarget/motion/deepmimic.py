@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from jaxrl_envs.retarget.motion.files import read_text
 from jaxrl_envs.retarget.motion.record import Motion, build_motion
 from jaxrl_envs.retarget.motion.roles import DEEPMIMIC_NAMES, DEEPMIMIC_ROLES
-
 from jaxrl_rewards.core import InputError
 from jaxrl_rewards.core.rotations import quat_about
 

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxrl_envs.retarget.characters.record import HUMAN_JOINTS, HUMAN_LEG_LENGTH
-from jaxrl_envs.retarget.motion.record import Motion, forward_kinematics
-from jaxrl_envs.retarget.motion.roles import REQUIRED_ROLES
 from jaxtyping import Array, Bool, Float
 
+from jaxrl_envs.retarget.characters.record import HUMAN_JOINTS, HUMAN_LEG_LENGTH
+from jaxrl_envs.retarget.motion.angles import ball_angles
+from jaxrl_envs.retarget.motion.record import Motion, forward_kinematics
+from jaxrl_envs.retarget.motion.roles import REQUIRED_ROLES
 from jaxrl_rewards.core import InputError, record
 from jaxrl_rewards.core.rotations import (
     quat_about,
@@ -26,7 +28,6 @@ from jaxrl_rewards.core.rotations import (
     quat_multiply,
     quat_normalise,
     quat_rotate,
-    quat_to_euler,
     safe_norm,
 )
 
@@ -37,6 +38,14 @@ SEGMENTS: tuple[str, ...] = (
 )  # fmt: skip
 """Joints of the common human, each naming the segment that it turns."""
 SEGMENT_PARENTS: tuple[int, ...] = (-1, 0, 1, 0, 3, 4, 1, 6, 0, 8, 9, 1, 11)
+HUMAN_LIMITS: dict[str, tuple[float, float]] = {
+    "chest_y": (-0.8, 1.4), "chest_x": (-0.8, 0.8), "chest_z": (-1.2, 1.2),
+    "neck_y": (-1.0, 1.0), "neck_x": (-0.8, 0.8), "neck_z": (-1.4, 1.4),
+    "hip_y": (-2.4, 1.0), "hip_x": (-1.0, 1.2), "hip_z": (-1.0, 1.0),
+    "ankle_y": (-0.9, 1.1), "ankle_x": (-0.7, 0.7), "ankle_z": (-0.8, 0.8),
+    "shoulder_y": (-3.1, 1.4), "shoulder_x": (-0.8, 3.1), "shoulder_z": (-1.8, 1.8),
+}  # fmt: skip
+"""Of the left side in radians; they decide between triples of angles and cut nothing off."""
 HEAD_POINT = (0.02, 0.0, 0.19)
 """Of the headset from the neck, in the head's frame, for a leg of 0.9 m."""
 
@@ -46,7 +55,7 @@ class HumanPose:
     """A motion as the common human; what retargeting and sensing need of it."""
 
     human_q: Float[Array, "frames 28"]
-    """Angles in the order of `HUMAN_JOINTS`, radians, continuous in time."""
+    """Angles in the order of `HUMAN_JOINTS`, radians."""
     root_position: Float[Array, "frames 3"]
     root_quat: Float[Array, "frames 4"]
     points: Float[Array, "frames 3 3"]
@@ -108,63 +117,50 @@ def canonical_joint_rotations(
 
 
 def human_pose(motion: Motion) -> HumanPose:
-    """The motion as angles, root and sensed points of the common human.
+    """The motion as angles, root and sensed points of the common human, on the host.
 
-    InputError as in `canonical_joint_rotations`. NumPy in, NumPy float32 out; the frames are the
-    motion's.
+    InputError as in `canonical_joint_rotations`. NumPy float32, frames as in the motion. Angles
+    follow `ball_angles` with `HUMAN_LIMITS`.
     """
+    motion = jax.tree.map(
+        lambda x: x if np.asarray(x).dtype == bool else np.asarray(x, np.float64), motion
+    )
     local, world = canonical_joint_rotations(motion)
-    xp = _module(motion.rotations)
-    parts, angles = iter(HUMAN_JOINTS), {}
-    for name in parts:
-        if name.endswith(("knee", "elbow")):
-            index = SEGMENTS.index(name)
-            turn = local[..., index, :]
-            angles[name] = 2.0 * xp.arctan2(turn[..., 2], turn[..., 0])
-            angles[name] = _wrap(angles[name])
-        elif name.endswith("_y"):
-            joint = name.removesuffix("_y")
-            three = continuous_euler(local[..., SEGMENTS.index(joint), :], "yxz")
-            angles |= {f"{joint}_{axis}": three[..., i] for i, axis in enumerate("yxz")}
+    angles = {}
+    for joint in dict.fromkeys(name.removesuffix("_y") for name in HUMAN_JOINTS):
+        if joint.endswith(("_x", "_z")):
+            continue
+        turn = local[:, SEGMENTS.index(joint)]
+        if joint.endswith(("knee", "elbow")):
+            angles[joint] = _wrap(2.0 * np.arctan2(turn[:, 2], turn[:, 0]))
+            continue
+        limits = np.array([_limits(joint, axis) for axis in "yxz"])
+        three = ball_angles(turn, limits[:, 0], limits[:, 1], float(motion.frame_time))
+        angles |= {f"{joint}_{axis}": three[:, i] for i, axis in enumerate("yxz")}
     rest = _measures(motion)
     size = rest["leg_length"] / HUMAN_LEG_LENGTH
-    head = quat_rotate(world[..., SEGMENTS.index("neck"), :], size * xp.asarray(HEAD_POINT))
-    points = [motion.positions[..., motion.joint("neck"), :] + head]
-    points += [motion.positions[..., motion.joint(f"{s}_wrist"), :] for s in ("left", "right")]
+    head = quat_rotate(world[:, SEGMENTS.index("neck")], size * np.asarray(HEAD_POINT))
+    points = [motion.positions[:, motion.joint("neck")] + head]
+    points += [motion.positions[:, motion.joint(f"{side}_wrist")] for side in ("left", "right")]
     held = [SEGMENTS.index(name) for name in ("neck", "left_elbow", "right_elbow")]
-    pose = HumanPose(
-        human_q=xp.stack([angles[name] for name in HUMAN_JOINTS], axis=-1),
+    values = dict(
+        human_q=np.stack([angles[name] for name in HUMAN_JOINTS], axis=-1),
         root_position=motion.root_position,
-        root_quat=world[..., 0, :],
-        points=xp.stack(points, axis=-2),
-        point_quats=world[..., held, :],
+        root_quat=world[:, 0],
+        points=np.stack(points, axis=1),
+        point_quats=world[:, held],
         sole_heights=motion.sole_heights,
-        contacts=motion.contacts,
         frame_time=motion.frame_time,
         **rest,
     )
-    floats = lambda x: x if x.dtype == bool else xp.asarray(x, np.float32)  # noqa: E731
-    return HumanPose(**{name: floats(value) for name, value in vars(pose).items()})
+    floats = {name: np.asarray(value, np.float32) for name, value in values.items()}
+    return HumanPose(contacts=motion.contacts, **floats)
 
 
-def continuous_euler(quats: Float[Array, "frames 4"], order: str) -> Float[Array, "frames 3"]:
-    """Euler angles of a moving joint without jumps, radians.
-
-    Of the two triples that give a rotation (`(a, b, c)` and `(a + π, π - b, c + π)`) each frame
-    takes the one next to its predecessor's, the first frame the smaller; then whole turns are
-    removed. So an arm may pass sideways through the horizontal. NumPy in, NumPy out.
-    """
-    xp = _module(quats)
-    plain = quat_to_euler(quats, order)
-    half_turn = xp.asarray([np.pi, np.pi, np.pi], plain.dtype)
-    other = half_turn + plain * xp.asarray([1.0, -1.0, 1.0], plain.dtype)
-    size = lambda gap: xp.sum(xp.abs(_wrap(gap)), axis=-1)  # noqa: E731
-    toggles = size(other[1:] - plain[:-1]) < size(plain[1:] - plain[:-1])
-    first = size(other[:1]) < size(plain[:1])
-    taken = xp.cumsum(xp.concatenate([first, toggles]).astype(np.int32), axis=0) % 2
-    angles = xp.unwrap(xp.where(taken[:, None] > 0, other, plain), axis=0)
-    turns = xp.round(xp.mean(angles, axis=0) / (2.0 * np.pi))
-    return angles - 2.0 * np.pi * turns
+def _limits(joint: str, axis: str) -> tuple[float, float]:
+    """Of one hinge; the right side's x and z are the left's mirrored."""
+    lower, upper = HUMAN_LIMITS[f"{joint.split('_')[-1]}_{axis}"]
+    return (-upper, -lower) if joint.startswith("right") and axis != "y" else (lower, upper)
 
 
 def _module(array: Any) -> Any:

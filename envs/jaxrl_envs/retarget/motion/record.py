@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxrl_envs.retarget.motion.roles import FOOT_ROLES
 from jaxtyping import Array, Bool, Float
 
+from jaxrl_envs.retarget.motion.roles import FOOT_ROLES
 from jaxrl_rewards.core import InputError, record, static_field
 from jaxrl_rewards.core.rotations import (
     quat_conjugate,
@@ -145,7 +145,7 @@ def build_motion(
     """A `Motion` from rotations and root alone, computed in float64.
 
     With `ground` the whole motion is shifted vertically so that its feet stand on z = 0. The
-    height of the ankles above the sole is estimated from the lowest frames unless given.
+    height of the ankles above the sole follows from the skeleton's toes unless given.
     InputError, with `name` and the frame, for a number that is not finite.
     """
     rotations = np.asarray(rotations, np.float64)
@@ -171,7 +171,7 @@ def build_motion(
     velocities = linear_velocity(positions, frame_time)
     soles, contacts = _soles(positions, velocities, feet, bases)
     if ankle_height is None:
-        ankle_height = float(np.clip(bases.get("ankle", _CLEARANCE["ankle"]), 0.02, 0.15))
+        ankle_height = _ankle_height(offsets, names, parents, roles)
     return Motion(
         rotations=rotations.astype(np.float32),
         root_position=root_position.astype(np.float32),
@@ -213,6 +213,20 @@ def _foot_points(roles: dict[str, str], names: tuple[str, ...]) -> dict[str, tup
 def _base(positions: np.ndarray, joints: tuple[int, int]) -> float:
     """Height of this kind of joint when its foot stands: nearly the lowest of both sides."""
     return float(np.quantile(positions[:, list(joints), 2].min(axis=1), _LOW_SHARE))
+
+
+def _ankle_height(
+    offsets: np.ndarray, names: tuple[str, ...], parents: tuple[int, ...], roles: dict[str, str]
+) -> float:
+    """Of the ankle above the toe in the rest pose, and of the toe above the sole."""
+    drop, joint = 0.0, roles.get("left_toe")
+    if joint not in names or roles.get("left_ankle") not in names:
+        return _CLEARANCE["ankle"]
+    index, ankle = names.index(joint), names.index(roles["left_ankle"])
+    while index not in (ankle, -1):
+        drop -= float(offsets[index, 2])
+        index = parents[index]
+    return float(np.clip(drop + _CLEARANCE["toe"], 0.03, 0.15))
 
 
 def _soles(

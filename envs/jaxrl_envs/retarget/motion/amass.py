@@ -1,0 +1,122 @@
+"""Reading AMASS and other SMPL motions (`.npz`), on a rest skeleton of our own round numbers."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from jaxrl_envs.retarget.motion.files import read_bytes
+from jaxrl_envs.retarget.motion.record import Motion, build_motion
+from jaxrl_envs.retarget.motion.roles import SMPL_NAMES, SMPL_ROLES
+from jaxrl_rewards.core import InputError
+from jaxrl_rewards.core.rotations import quat_from_rotvec, quat_multiply
+
+_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
+_OFFSETS = {
+    "Pelvis": (0.0, 0.0, 0.0), "Hip": (0.0, 0.06, -0.09), "Torso": (-0.03, 0.0, 0.12),
+    "Knee": (0.0, 0.04, -0.38), "Spine": (0.0, 0.0, 0.14), "Ankle": (-0.04, -0.015, -0.40),
+    "Chest": (0.02, 0.0, 0.05), "Toe": (0.12, 0.03, -0.06), "Neck": (-0.03, 0.0, 0.21),
+    "Thorax": (-0.02, 0.08, 0.12), "Head": (0.05, 0.0, 0.09), "Shoulder": (-0.02, 0.10, 0.04),
+    "Elbow": (-0.02, 0.26, -0.01), "Wrist": (0.0, 0.25, 0.01),
+}  # fmt: skip
+"""A grown-up in T pose: x ahead, y left (mirrored on the right), z up, metres."""
+_RATES = ("mocap_framerate", "mocap_frame_rate")
+_BODY = 3 * len(SMPL_NAMES)
+_MOST_BYTES = 2 << 30
+# SMPL's own rest pose looks along z with y up; the root's rotation brings it into the world.
+_TO_SMPL = np.array([0.5, -0.5, -0.5, -0.5])
+
+
+def read_amass(path: str | Path, *, ground: bool = True) -> Motion:
+    """The motion of an AMASS file: `poses` (frames, 66 or more), `trans` (frames, 3) and
+    `mocap_framerate` or `mocap_frame_rate`; z up.
+
+    The 22 body joints are read, fingers are not. Body shapes (`betas`) are not used: limbs have
+    the lengths of one rest skeleton, and with `ground` the feet are put on z = 0. InputError
+    names the file, the key or frame, and the remedy.
+    """
+    path = Path(path)
+    arrays = _arrays(path)
+    poses, trans = (_numbers(arrays, key, path) for key in ("poses", "trans"))
+    rate_key = next((key for key in _RATES if key in arrays), None)
+    if rate_key is None:
+        raise InputError(f"{path} has neither {' nor '.join(_RATES)}; add the frames per second")
+    rates = _numbers(arrays, rate_key, path)
+    if rates.size != 1 or not 1.0 <= float(rates.ravel()[0]) <= 10000.0:
+        raise InputError(f"{path}: {rate_key} must be one number from 1 to 10000 frames per second")
+    poses = poses.reshape(len(poses), -1) if poses.ndim == 3 else poses
+    if poses.ndim != 2 or poses.shape[1] < _BODY or len(poses) == 0:
+        raise InputError(
+            f"{path}: poses has shape {poses.shape}; it needs (frames, {_BODY} or more)"
+        )
+    if trans.shape != (len(poses), 3):
+        raise InputError(f"{path}: trans has shape {trans.shape}; it needs ({len(poses)}, 3)")
+    for key, values in {"poses": poses[:, :_BODY], "trans": trans}.items():
+        bad = np.flatnonzero(~(np.abs(values) < 1e4).all(axis=1))
+        if len(bad):
+            raise InputError(
+                f"{path}: {key} in frame {bad[0] + 1} is not finite or absurdly large; "
+                "drop or mend that frame"
+            )
+    vectors = poses[:, :_BODY].reshape(len(poses), -1, 3)
+    rotations = quat_from_rotvec(vectors)
+    # All but the root turn about axes of the rest pose: y up, z ahead, x left.
+    rotations = np.concatenate([rotations[..., :1], rotations[..., [3, 1, 2]]], axis=-1)
+    rotations[:, 0] = quat_multiply(quat_from_rotvec(vectors[:, 0]), _TO_SMPL * [1, -1, -1, -1])
+    return build_motion(
+        rotations=rotations,
+        root_position=trans,
+        offsets=np.array([_offset(name) for name in SMPL_NAMES]),
+        names=SMPL_NAMES,
+        parents=_PARENTS,
+        frame_time=1.0 / float(rates.ravel()[0]),
+        roles=SMPL_ROLES,
+        name=path.stem,
+        ground=ground,
+    )
+
+
+def _offset(name: str) -> tuple[float, float, float]:
+    x, y, z = _OFFSETS[name.split("_")[-1]]
+    return x, (-y if name.startswith("R_") else y), z
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an archive that are asked for; never unpickles."""
+    content = read_bytes(path)
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            size = sum(part.file_size for part in archive.infolist())
+            if size > _MOST_BYTES:
+                raise InputError(f"{path} unpacks to {size} bytes; cut it into clips below 2 GiB")
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            keys = {"poses", "trans", *_RATES} & set(archive.files)
+            return {key: archive[key] for key in keys}
+    except InputError:
+        raise
+    except (
+        ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, SyntaxError,
+        NotImplementedError, RuntimeError, MemoryError, TypeError, OverflowError,
+    ) as error:  # fmt: skip
+        raise InputError(
+            f"{path} is not a readable .npz archive of numbers ({' '.join(str(error).split())}); "
+            "download it again"
+        ) from error
+
+
+def _numbers(arrays: dict[str, np.ndarray], key: str, path: Path) -> np.ndarray:
+    if key not in arrays:
+        raise InputError(f"{path} has no {key!r}; AMASS files hold poses, trans and the frame rate")
+    values = arrays[key]
+    if values.dtype.kind not in "fiu":
+        raise InputError(f"{path}: {key} holds {values.dtype}; it must hold numbers")
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = values.astype(np.float64)
+    if values.ndim == 0 and not math.isfinite(float(values)):
+        raise InputError(f"{path}: {key} is {values}; give a finite number")
+    return values
