@@ -1,4 +1,4 @@
-"""The command line: `jaxrl-rewards list | reproduce | train | evaluate | bench`."""
+"""The command line: `jaxrl-rewards list | reproduce | train | evaluate | drive | bench`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "reproduce": ("reproduce", "run a paper's claim in miniature: arms, seeds, table, verdict"),
     "train": ("train", "train a policy: on a control world, or to point at GUI elements"),
     "evaluate": ("evaluate", "evaluate a checkpoint on held-out or your own input"),
+    "drive": ("drive", "drive an avatar with headset and controllers, as JSON lines"),
     "bench": ("bench", "throughput suites, with peers where they are installed"),
 }
 

@@ -25,6 +25,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=1, help="seed of the episodes (default 1)")
     parser.add_argument("--which", default="latest", help="latest, best, or an update number")
     parser.add_argument("--out", type=Path, help="folder of the results (default: the run's)")
+    parser.add_argument(
+        "--motion",
+        type=Path,
+        action="append",
+        help="avatars: a clip to follow that was not trained on (.bvh, .npz, .txt); repeatable",
+    )
     options = parser.parse_args(arguments)
     if options.run == "gui":
         return evaluate_gui(None, options)
@@ -85,6 +91,10 @@ def evaluate_run(folder: Path, options: Any) -> int:
         raise InputError(f"--episodes must be at least 1, got {options.episodes}")
     stored = read(folder)
     config = stored.get("config") or {}
+    if config.get("kind") == "retarget":
+        from jaxrl_rewards.commands.retarget.evaluating import evaluate_retarget
+
+        return evaluate_retarget(folder, stored, options)
     if config.get("kind") != "ppo":
         raise InputError(f"{folder} holds no PPO run (kind {config.get('kind')!r})")
     env, learner = build_ppo(stored_task(folder, config.get("task")))

@@ -62,7 +62,7 @@ class RunResult:
     updates: int
     """Updates done in all."""
     interrupted: bool
-    """Whether a signal ended the run early; it can be resumed."""
+    """Whether a signal or the time limit ended the run early; it can be resumed."""
     signal_number: int | None
     """That signal (a command exits with 128 + it), when this process received it."""
     seconds: float
@@ -95,6 +95,7 @@ def run(
     show: Sequence[str] = (),
     log: Sequence[str] = ("jsonl", "curves"),
     title: str = "training",
+    time_limit: float | None = None,
 ) -> RunResult:
     """Train `learner` for `total_updates` updates.
 
@@ -128,6 +129,8 @@ def run(
       show: metrics in the progress line.
       log: of "jsonl", "curves" and "tensorboard".
       title: name of the run in the progress line and above the curves.
+      time_limit: end after the chunk in which this many seconds, counted from the call on, are
+        over; the run is saved as on a signal and can be resumed.
 
     On SIGTERM or SIGINT the chunk at work is finished, saved, and the result says `interrupted`.
 
@@ -141,7 +144,10 @@ def run(
       NonFiniteUpdates: the last chunks, 10 updates at least, refused every update. The files are
         complete up to there.
     """
+    began = time.perf_counter()
     _check(total_updates, chunk_updates, evaluate_every, checkpoint_every, keep, num_seeds, log)
+    if time_limit is not None and not time_limit > 0:
+        raise ValueError(f"time_limit must be above 0 seconds, got {time_limit}")
     if vmap_hparams and num_seeds is None:
         raise ValueError("vmap_hparams needs num_seeds: the length of the hyper-parameters' axis")
     if jax.process_count() > 1 and mesh is None:
@@ -165,6 +171,7 @@ def run(
         mesh=mesh,
         out_dir=None if out_dir is None else Path(out_dir),
         title=title,
+        deadline=None if time_limit is None else began + time_limit,
     )
     loop.restored = None
     if loop.out_dir is not None:
@@ -215,6 +222,7 @@ class _Loop:
     mesh: Mesh | None
     out_dir: Path | None
     title: str
+    deadline: float | None = None
     checkpoints: Checkpoints | None = None
     found_run: bool = False
     restored: dict[str, Any] | None = None
@@ -365,7 +373,7 @@ class _Loop:
             self.done += count
             chunk_seconds = time.perf_counter() - self.launched
             seconds += chunk_seconds
-            interrupted = agree_on_any(bool(stop), self.mesh)
+            interrupted = agree_on_any(bool(stop) or self._late(), self.mesh)
             last = interrupted or self.done >= self.total
             row = self._row(count, metrics, skipped, seconds, chunk_seconds)
             stuck = self._all_refused(count, skipped, idle)
@@ -418,6 +426,9 @@ class _Loop:
             writer.close()
         if self.checkpoints is not None:
             self.checkpoints.close()
+
+    def _late(self) -> bool:
+        return self.deadline is not None and time.perf_counter() > self.deadline
 
     def _launch(self) -> tuple[int, Any, Any]:
         count = min(self.length - self.done % self.length, self.total - self.done)

@@ -24,7 +24,8 @@ from jaxrl_envs.retarget.measure import (
     remember,
     sensor_features,
 )
-from jaxrl_envs.retarget.reference import FRAME_RATE, Performance, ReferenceLibrary, build_library
+from jaxrl_envs.retarget.motion.record import Motion
+from jaxrl_envs.retarget.reference import FRAME_RATE, ReferenceLibrary, build_library
 from jaxrl_rewards.core import Box, DictSpace, EnvSpec, InputError, TimeStep, record
 from jaxrl_rewards.core.rotations import quat_angle_between
 from jaxrl_rewards.rewards.base import Reward
@@ -101,15 +102,17 @@ class Retarget:
     def __init__(
         self,
         character: str | Character = "human",
-        performances: Sequence[Performance] | None = None,
+        motions: Sequence[Motion] | None = None,
         *,
         physics: str = "auto",
         threads: int | None = None,
         disturbed: bool = False,
         max_steps: int = 300,
     ):
-        """`performances`: what to follow; by default a generated walk. `disturbed` adds pushes and
-        lean, which cost time. Further arguments as in `make_physics`."""
+        """`character`: a name, a user's MJCF file (see `make_character`), or a `Character`.
+        `motions`: what to follow; by default a generated walk. `disturbed` makes room for pushes
+        and lean, which costs time. `max_steps`: of an episode, 1/30 s each. Further arguments as in
+        `make_physics`."""
         if max_steps < 1:
             raise InputError(f"max_steps is {max_steps}; give at least 1")
         self.character = make_character(character) if isinstance(character, str) else character
@@ -120,20 +123,21 @@ class Retarget:
             outputs=OUTPUTS,
             threads=threads,
         )
-        if performances is None:
-            from jaxrl_envs.retarget.performances import default_performances
-
-            performances = default_performances()
-        self.clip_names = tuple(one.name for one in performances)
+        motions = default_motions() if motions is None else tuple(motions)
+        self.motions = motions
+        self.clip_names = tuple(motion.name for motion in motions)
         self.disturbed = disturbed
-        self._library = build_library(self.character, self.physics, performances)
+        self._library = build_library(self.character, motions, max_steps)
         self._sites = self.character.keypoint_sites
         self._rest = jnp.asarray(self.character.rest)
         self._mapped = jnp.asarray(self.character.joint_map >= 0, jnp.float32)
         self._max_steps = max_steps
         reward = retarget_terms(default_weights())
         state, _ = jax.eval_shape(self.reset, jax.random.key(0), self.default_params())
-        sizes = {name: value.shape for name, value in jax.eval_shape(self._observe, state, self._library).items()}
+        sizes = {
+            name: value.shape
+            for name, value in jax.eval_shape(self._observe, state, self._library).items()
+        }
         self.spec = EnvSpec(
             name=f"retarget-{self.character.name}",
             observation_space=DictSpace.of(
@@ -203,7 +207,7 @@ class Retarget:
             terminated=no,
             truncated=no,
             final_obs=obs,
-            info=self._info(state, no),
+            info=self._info(state, no, no),
         )
 
     def step(
@@ -211,16 +215,16 @@ class Retarget:
     ) -> tuple[RetargetState, TimeStep]:
         """Hold the action for 1/30 s."""
         library = params.library
-        action = jnp.clip(jnp.nan_to_num(action, posinf=0.0, neginf=0.0), -ACTION_LIMIT, ACTION_LIMIT)
+        action = jnp.clip(
+            jnp.nan_to_num(action, posinf=0.0, neginf=0.0), -ACTION_LIMIT, ACTION_LIMIT
+        )
         action = action.astype(jnp.float32)
         target = self._rest + params.action_scale * action
         force = self._disturbance(state, params) if self.disturbed else None
         physics = self.physics.step(state.physics, target, force)
         frame = jnp.minimum(state.frame + 1, library.length[state.clip] - 1)
         contact = (physics.sensordata > 0).astype(jnp.float32)
-        tracking = self._track(
-            library, physics, contact, state.clip, frame, action, state.action
-        )
+        tracking = self._track(library, physics, contact, state.clip, frame, action, state.action)
         shown = jnp.maximum(frame - params.sensors.latency, 0)
         points, received = corrupt(
             key, jax.tree.map(lambda leaf: leaf[state.clip, shown], library.sensed), params.sensors
@@ -255,7 +259,7 @@ class Retarget:
             terminated=terminated,
             truncated=truncated,
             final_obs=obs,
-            info=self._info(nxt, terminated),
+            info=self._info(nxt, terminated, terminated | truncated),
         )
 
     def reference_action(self, state: RetargetState, params: RetargetParams) -> Float[Array, "J"]:
@@ -319,9 +323,7 @@ class Retarget:
         )
         return {"actor": jnp.concatenate(actor), "reference": reference}
 
-    def _disturbance(
-        self, state: RetargetState, params: RetargetParams
-    ) -> Float[Array, "nbody 6"]:
+    def _disturbance(self, state: RetargetState, params: RetargetParams) -> Float[Array, "nbody 6"]:
         """A constant lean, and a push every so often, on the root's body."""
         mass, scale = self.character.mass, self.character.scale
         turn = state.direction + 2.4 * (state.steps // params.push_every)  # another side each time
@@ -332,7 +334,7 @@ class Retarget:
         force = push * planar(turn) + lean * planar(state.direction)
         return jnp.zeros((self.character.model.nbody, 6), jnp.float32).at[1, :2].set(force)
 
-    def _info(self, state: RetargetState, terminated: Array) -> dict[str, Array]:
+    def _info(self, state: RetargetState, terminated: Array, ended: Array) -> dict[str, Array]:
         now = state.tracking
         distance = jnp.linalg.norm(now.keypoints - now.keypoints_ref, axis=-1)
         return {
@@ -343,9 +345,17 @@ class Retarget:
             "clip": state.clip,
             "start": state.start,
             "failed": terminated,
+            "ended": ended,
         }
 
 
 def default_weights() -> ImitationWeights:
     """The reward with keypoint sharpnesses that a body in the making can feel."""
     return ImitationWeights(k_keypoint=40.0, k_keypoint_vel=0.5)
+
+
+def default_motions() -> tuple[Motion, ...]:
+    """A generated walk, for those who have no recorded motion."""
+    from jaxrl_envs.retarget.motion import generate_motion
+
+    return (generate_motion("walk", seed=0),)

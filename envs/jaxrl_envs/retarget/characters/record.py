@@ -86,7 +86,9 @@ class Character:
     @property
     def foot_sites(self) -> np.ndarray:
         """int32 [feet]: sites at the feet, in the order of `foot_names`."""
-        return np.asarray([self.model.site(f"touch_{foot}").id for foot in self.foot_names], np.int32)
+        return np.asarray(
+            [self.model.site(f"touch_{foot}").id for foot in self.foot_names], np.int32
+        )
 
     @property
     def num_joints(self) -> int:

@@ -1,0 +1,252 @@
+"""What `train retarget` is asked for, and the world and learner that follow from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.learners.ppo import PPOConfig, PPOHParams, make_ppo
+
+DEMO_CLIPS = ("deepmimic_humanoid3d_walk.txt", "humanoid3d_walk.txt")
+"""Names under which a data folder may hold the walking clip."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RetargetEnv:
+    """The world of the run."""
+
+    character: str = "human"
+    """human, dinosaur, mouse, or an MJCF file with its mapping (.json) beside it."""
+    motions: tuple[Path, ...] = ()
+    """Clips to follow (.bvh, .npz of AMASS, .txt of DeepMimic); by default a generated walk."""
+    data: Path | None = None
+    """Folder with recorded motion: its walking clip is followed where `motions` is empty."""
+    physics: str = "auto"
+    """Physics engine: auto, c, jax or warp."""
+    physics_threads: int | None = None
+    """Threads of engine c; by default one per usable core."""
+    position_noise: float = 0.0
+    """Of the sensed points in training, metres."""
+    rotation_noise: float = 0.0
+    """Likewise, radians."""
+    drop: float = 0.0
+    """Share of frames of the stream that get lost in training."""
+    latency: int = 0
+    """Delay of the stream in training, frames of 1/30 s."""
+    controllers: bool = True
+    """Whether there are controllers, or the headset alone."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RetargetTask:
+    """Train an avatar that follows a headset and two controllers."""
+
+    env: RetargetEnv = RetargetEnv()  # noqa: RUF009
+    out: Path | None = None
+    """Folder of the run; runs/retarget-CHARACTER by default."""
+    steps: int = 16_000_000
+    """Control steps, all worlds together."""
+    time_limit_minutes: float | None = None
+    """End the run, evaluated and saved, after this time, compilation included."""
+    seed: int = 0
+    """Seed of the random key. One process trains one seed."""
+    resume: bool = False
+    """Go on from the newest checkpoint in the folder."""
+    num_envs: int = 512
+    """Worlds side by side."""
+    unroll: int = 16
+    """Steps per world between updates."""
+    epochs: int = 3
+    """Passes over the collected steps."""
+    minibatches: int = 4
+    """Minibatches per pass."""
+    hidden: tuple[int, ...] = (128, 128)
+    """Widths of actor and critic."""
+    discount: float = 0.97
+    """Discount factor; rewards are multiplied by 1 - discount."""
+    trace_decay: float = 0.95
+    """Lambda of generalised advantage estimation."""
+    clip: float = 0.2
+    """Clip range of the importance ratio."""
+    log_std: float = -3.3
+    """Logarithm of the exploration's standard deviation, constant."""
+    learning_rate: float = 2e-5
+    """Where the actor's rate starts; it is then steered by the KL divergence."""
+    target_kl: float = 0.06
+    """KL divergence per update at which the actor's rate settles."""
+    critic_learning_rate: float = 1e-3
+    """The critic's own rate."""
+    clone_rounds: int = 12
+    """Rounds of the warm start by imitation; 0 for none."""
+    failure_sampling: bool = False
+    """Start episodes more often where they fail."""
+    chunk: int = 10
+    """Updates per logged row."""
+    evaluate_every: int = 50
+    """Updates between evaluations and checkpoints."""
+    evaluation_episodes: int = 64
+    """Episodes per evaluation during the run."""
+    final_episodes: int = 256
+    """Episodes of the evaluation at the end."""
+    picture_seconds: float = 6.0
+    """Length of the GIF."""
+
+
+def load_motions(env: RetargetEnv) -> tuple[Any, ...]:
+    """The motions to follow; InputError names a file that is missing or malformed."""
+    from jaxrl_envs.retarget.env import default_motions
+    from jaxrl_envs.retarget.motion.load import load_motion
+
+    if env.motions:
+        return tuple(load_motion(path) for path in env.motions)
+    if env.data is not None:
+        if not env.data.is_dir():
+            raise InputError(
+                f"--env.data {env.data} is not a folder; give one with recorded motion"
+            )
+        found = [env.data / name for name in DEMO_CLIPS if (env.data / name).is_file()]
+        if not found:
+            raise InputError(
+                f"--env.data {env.data} holds no walking clip ({' or '.join(DEMO_CLIPS)}); name "
+                "clips with --env.motions"
+            )
+        return (load_motion(found[0]),)
+    return default_motions()
+
+
+def make_world(env: RetargetEnv, *, motions: Any = None, disturbed: bool = False) -> Any:
+    """The world `Retarget` of a run, or the same with other motions."""
+    from jaxrl_envs.retarget.env import Retarget
+
+    if env.physics_threads is not None and env.physics_threads < 1:
+        raise InputError(f"--env.physics-threads must be at least 1, got {env.physics_threads}")
+    return Retarget(
+        env.character,
+        load_motions(env) if motions is None else motions,
+        physics=env.physics,
+        threads=env.physics_threads,
+        disturbed=disturbed,
+    )
+
+
+def world_params(env: RetargetEnv, world: Any) -> Any:
+    """The world's params with the stream's faults that the run asks for."""
+    import jax.numpy as jnp
+
+    params = world.default_params()
+    number = lambda value: jnp.asarray(value, jnp.float32)  # noqa: E731
+    sensors = params.sensors.replace(
+        position_noise=number(env.position_noise),
+        rotation_noise=number(env.rotation_noise),
+        drop=number(env.drop),
+        latency=jnp.asarray(env.latency, jnp.int32),
+        controllers=number(env.controllers),
+    )
+    return params.replace(sensors=sensors)
+
+
+def make_network(world: Any, task: RetargetTask) -> Any:
+    """The actor sees `actor` alone, the critic everything; the deviation is a constant."""
+    from jaxrl_rewards.learners.action_head import action_head
+    from jaxrl_rewards.networks.actor_critic import mlp_actor_critic
+
+    return mlp_actor_critic(
+        world.spec.observation_space,
+        action_head(world.spec.action_space).size,
+        hidden=tuple(task.hidden),
+        activate="elu",
+        actor_key="actor",
+        log_std=task.log_std,
+        learn_std=False,
+    )
+
+
+def make_learner(world: Any, task: RetargetTask) -> Any:
+    """PPO with the settings of a task."""
+    from jaxrl_rewards.learners.start_sampling import count_starts, weigh_starts
+
+    params = world_params(task.env, world)
+    starts = params.start_weights.size
+    # A return is then at most about 1, whatever the discount.
+    params = params.replace(reward=params.reward * (1.0 - task.discount))
+    config = PPOConfig(
+        num_envs=task.num_envs,
+        unroll_length=task.unroll,
+        num_epochs=task.epochs,
+        num_minibatches=task.minibatches,
+        hidden=tuple(task.hidden),
+        activation="elu",
+        auto_reset="pool",
+        normalise_observations=True,
+        clip_values=False,
+        adapt_to_kl=True,
+    )
+    hparams = PPOHParams(
+        env_params=params,
+        learning_rate=task.learning_rate,
+        critic_learning_rate=task.critic_learning_rate,
+        discount=task.discount,
+        trace_decay=task.trace_decay,
+        clip=task.clip,
+        entropy_coefficient=0.0,
+        value_coefficient=1.0,
+        max_grad_norm=1.0,
+        target_kl=task.target_kl,
+    )
+    learner = make_ppo(
+        world,
+        config,
+        network=make_network(world, task),
+        hparams=hparams,
+        summarise=count_starts(starts) if task.failure_sampling else None,
+    )
+    return weigh_starts(learner) if task.failure_sampling else learner
+
+
+def check_task(task: RetargetTask) -> None:
+    """InputError names the first value out of range and what it should be."""
+    at_least_one = ("steps", "num_envs", "unroll", "epochs", "minibatches", "chunk",
+                    "evaluate_every", "evaluation_episodes", "final_episodes")  # fmt: skip
+    checks = {name: (getattr(task, name) >= 1, "at least 1") for name in at_least_one}
+    checks |= {
+        name: (getattr(task, name) > 0, "above 0")
+        for name in ("clip", "learning_rate", "target_kl", "critic_learning_rate")
+    }
+    limit = task.time_limit_minutes
+    checks |= {
+        "hidden": (bool(task.hidden) and min(task.hidden) >= 1, "widths of at least 1"),
+        "discount": (0 <= task.discount < 1, "at least 0 and below 1"),
+        "trace_decay": (0 <= task.trace_decay <= 1, "between 0 and 1"),
+        "seed": (0 <= task.seed < 2**32, "between 0 and 2**32 - 1"),
+        "clone_rounds": (task.clone_rounds >= 0, "at least 0"),
+        "time_limit_minutes": (limit is None or limit > 0, "above 0"),
+        "picture_seconds": (task.picture_seconds >= 0, "at least 0"),
+        "env.drop": (0 <= task.env.drop < 1, "at least 0 and below 1"),
+        "env.latency": (task.env.latency >= 0, "at least 0"),
+        "env.position_noise": (task.env.position_noise >= 0, "at least 0"),
+        "env.rotation_noise": (task.env.rotation_noise >= 0, "at least 0"),
+    }
+    for name, (good, needed) in checks.items():
+        if not good:
+            value = task
+            for part in name.split("."):
+                value = getattr(value, part)
+            raise InputError(f"--{name.replace('_', '-')} must be {needed}, got {value}")
+    if task.num_envs * task.unroll % task.minibatches:
+        raise InputError(
+            f"--minibatches {task.minibatches} must divide the {task.num_envs * task.unroll} steps "
+            "of an update"
+        )
+
+
+def default_out(task: RetargetTask) -> Path:
+    """The run's folder."""
+    return task.out or Path("runs") / f"retarget-{Path(task.env.character).stem}"
+
+
+def usable_threads(task: RetargetTask) -> int:
+    """Physics threads of a task."""
+    return task.env.physics_threads or len(os.sched_getaffinity(0))
