@@ -170,6 +170,12 @@ def retarget_pose(pose: HumanPose, character: CharacterMap) -> Reference:
     )
 
 
+def reference_frames(reference: Reference) -> dict[str, Array]:
+    """The part of a reference that changes from frame to frame, for `build_library`."""
+    still = ("mapped_mask", "scale", "frame_time")
+    return {name: value for name, value in vars(reference).items() if name not in still}
+
+
 def differentiate(
     values: Float[Array, "frames ..."], frame_time: Float[Array, ""]
 ) -> Float[Array, "frames ..."]:

@@ -28,7 +28,7 @@ _OFFSETS = {
 _RATES = ("mocap_framerate", "mocap_frame_rate")
 _BODY = 3 * len(SMPL_NAMES)
 _MOST_BYTES = 2 << 30
-# SMPL's own rest pose looks along z with y up; the root's rotation brings it into the world.
+# Our rest pose (x ahead, z up) turned into SMPL's own (z ahead, y up), which its root then turns.
 _TO_SMPL = np.array([0.5, -0.5, -0.5, -0.5])
 
 
@@ -67,7 +67,7 @@ def read_amass(path: str | Path, *, ground: bool = True) -> Motion:
     rotations = quat_from_rotvec(vectors)
     # All but the root turn about axes of the rest pose: y up, z ahead, x left.
     rotations = np.concatenate([rotations[..., :1], rotations[..., [3, 1, 2]]], axis=-1)
-    rotations[:, 0] = quat_multiply(quat_from_rotvec(vectors[:, 0]), _TO_SMPL * [1, -1, -1, -1])
+    rotations[:, 0] = quat_multiply(quat_from_rotvec(vectors[:, 0]), _TO_SMPL)
     return build_motion(
         rotations=rotations,
         root_position=trans,

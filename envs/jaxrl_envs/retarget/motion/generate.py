@@ -149,12 +149,12 @@ def _plan(kind: str, rng: np.random.Generator, times: np.ndarray) -> _Plan:
 
 def _plan_walk(plan: _Plan, rng: np.random.Generator, kind: str) -> None:
     turning = kind == "turn"
-    plan.speed = _wander(rng, plan.times, *((0.3, 0.9) if turning else (0.7, 1.4)))
+    plan.speed = _wander(rng, plan.times, *((0.3, 0.9) if turning else (0.6, 1.2)))
     plan.yaw_rate = _wander(rng, plan.times, *((-1.0, 1.0) if turning else (-0.1, 0.1)))
     plan.yaw_rate = plan.yaw_rate * (2.0 if turning else 1.0)
-    plan.cadence = 0.6 + 0.35 * plan.speed
+    plan.cadence = 0.7 + 0.35 * plan.speed
     phase = 2.0 * np.pi * _integrate(plan.cadence, plan.times)
-    plan.crouch = 0.045 + 0.015 * plan.speed * np.cos(2.0 * phase)
+    plan.crouch = 0.05 + 0.025 * plan.speed + 0.01 * plan.speed * np.cos(2.0 * phase)
     plan.sway = -0.02 * np.sin(phase)
     swing = (0.15 + 0.35 * plan.speed) * np.cos(phase)
     plan.arms["right"][:, 0] += swing
