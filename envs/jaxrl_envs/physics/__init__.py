@@ -7,6 +7,7 @@
 PD control is the model's: position actuators act at every substep (`add_position_servo`).
 """
 
+from jaxrl_envs.physics.features import refuse_unsupported, unsupported_features
 from jaxrl_envs.physics.interface import (
     ENGINE_VARIABLE,
     ENGINES,
@@ -15,6 +16,7 @@ from jaxrl_envs.physics.interface import (
     choose_engine,
     make_physics,
 )
+from jaxrl_envs.physics.models import add_position_servo
 from jaxrl_envs.physics.state import DEFAULT_OUTPUTS, OUTPUTS, PhysicsState
 from jaxrl_envs.physics.versions import check_installed
 
@@ -28,6 +30,9 @@ __all__ = [
     "THREADS_VARIABLE",
     "Physics",
     "PhysicsState",
+    "add_position_servo",
     "choose_engine",
     "make_physics",
+    "refuse_unsupported",
+    "unsupported_features",
 ]

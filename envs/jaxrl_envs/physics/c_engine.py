@@ -246,8 +246,8 @@ def _not_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
     def refuse(primals: tuple, tangents: tuple) -> None:
         del primals, tangents
         raise InputError(
-            "the physics engine 'c' has no gradients; make the world with engine='jax', or stop the "
-            "gradient of what enters the physics (jax.lax.stop_gradient of the action)"
+            "the physics engine 'c' has no gradients; make the world with engine='jax', or stop "
+            "the gradient of what enters the physics (jax.lax.stop_gradient of the action)"
         )
 
     return guarded

@@ -116,6 +116,9 @@ def make_physics(
     outputs: tuple[str, ...] = DEFAULT_OUTPUTS,
     threads: int | None = None,
     limit: float = LIMIT,
+    tuned: bool = True,
+    max_contacts: int | None = None,
+    max_constraints: int | None = None,
 ) -> Physics:
     """Physics of a compiled `mujoco.MjModel`.
 
@@ -127,6 +130,12 @@ def make_physics(
     - `threads`: engine `c`'s threads; by default JAXRL_REWARDS_PHYSICS_THREADS, else one per CPU
       that the process may use.
     - `limit`: a position or velocity beyond it counts as diverged.
+    - `tuned`: engines `jax` and `warp` solve with Newton's method, one iteration and four of its
+      line search, whatever the model says (`mjx_engine.tune`); False keeps the model's options, of
+      which MJX lacks the PGS solver. More than one iteration has no reverse-mode gradient. Engine
+      `c` always keeps the model's options.
+    - `max_contacts`, `max_constraints`: engine `warp`'s buffers: contacts of all worlds together,
+      constraint rows of one world.
 
     InputError for an unknown engine or output, for numbers below one, for a model with a feature
     that not every engine has (see `unsupported_features`), and where the packages are missing.
@@ -147,7 +156,9 @@ def make_physics(
         raise InputError(f"limit is {limit}; give a number above 0")
     model = copy.copy(model)
     derive = derivation(model, tuple(outputs))
-    made = _make_engine(engine, model, substeps, derive.fields, limit, threads)
+    made = _make_engine(
+        engine, model, substeps, derive.fields, limit, threads, tuned, max_contacts, max_constraints
+    )
     return Physics(
         model=model,
         engine=engine,
@@ -178,12 +189,26 @@ def _make_engine(
     fields: tuple[str, ...],
     limit: float,
     threads: int | None,
+    tuned: bool,
+    max_contacts: int | None,
+    max_constraints: int | None,
 ) -> Any:
     if engine == "c":
         from jaxrl_envs.physics.c_engine import CEngine
 
         return CEngine(model, substeps, fields, limit, _threads(threads))
-    raise InputError(f"the engine {engine!r} is not there")
+    from jaxrl_envs.physics.mjx_engine import MjxEngine
+
+    return MjxEngine(
+        model,
+        substeps,
+        fields,
+        limit,
+        name=engine,
+        tuned=tuned,
+        max_contacts=max_contacts,
+        max_constraints=max_constraints,
+    )
 
 
 def _threads(given: int | None) -> int:
