@@ -49,6 +49,21 @@ _ENTRIES: dict[str, Entry] = {
         "jaxrl_envs.control:ContinuousGridWorld",
         "a continuous square with a goal, a misleading bonus and a helpful distance",
     ),
+    "tabular-rooms": Entry(
+        "jaxrl_envs.control:TabularWorld",
+        "four rooms with an exact model, for reward design",
+        (("model", "rooms"),),
+    ),
+    "tabular-line-key": Entry(
+        "jaxrl_envs.control:TabularWorld",
+        "a line with a key to fetch, with an exact model",
+        (("model", "line-key"),),
+    ),
+    "tabular-chain": Entry(
+        "jaxrl_envs.control:TabularWorld",
+        "a long chain with a far reward, with an exact model",
+        (("model", "chain"),),
+    ),
     "gui-ground": Entry("jaxrl_envs.gui:GuiGround", "point at or outline an element of a screen"),
 }
 

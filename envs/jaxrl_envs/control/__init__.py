@@ -17,6 +17,8 @@ from jaxrl_envs.control.mountain_car import (
     MountainCarState,
 )
 from jaxrl_envs.control.pendulum import Pendulum, PendulumParams, PendulumState
+from jaxrl_envs.control.tabular import TabularParams, TabularState, TabularWorld
+from jaxrl_envs.control.tabular_models import chain_model, line_key_model, rooms_model
 
 __all__ = [
     "LAYOUTS",
@@ -43,5 +45,11 @@ __all__ = [
     "Pendulum",
     "PendulumParams",
     "PendulumState",
+    "TabularParams",
+    "TabularState",
+    "TabularWorld",
+    "chain_model",
+    "line_key_model",
     "parse_layout",
+    "rooms_model",
 ]
