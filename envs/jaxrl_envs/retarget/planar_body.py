@@ -200,6 +200,7 @@ def build_spec(body: PlanarBody, *, timestep: float = 1.0 / 60.0) -> Any:
 
     spec = mujoco.MjSpec()
     spec.modelname = f"planar-{body.name}"
+    spec.compiler.degree = False
     option = spec.option
     option.timestep = timestep
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
@@ -212,9 +213,7 @@ def build_spec(body: PlanarBody, *, timestep: float = 1.0 / 60.0) -> Any:
         mujoco.mjtGeom.mjGEOM_CAPSULE,
     )
     slide, hinge = mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_HINGE
-    spec.worldbody.add_geom(
-        name="floor", type=plane, size=[0, 0, 1], contype=1, conaffinity=1, friction=[1, 0.005, 0]
-    )
+    spec.worldbody.add_geom(name="floor", type=plane, size=[0, 0, 1], contype=0, conaffinity=0)
 
     def limb(parent, name, mass, start, end, radius):
         parent.add_geom(
@@ -260,8 +259,9 @@ def build_spec(body: PlanarBody, *, timestep: float = 1.0 / 60.0) -> Any:
         )  # fmt: skip
         shin.add_geom(
             name=f"{side}_foot", type=sphere, pos=[0, 0, -body.shin], mass=body.foot_mass,
-            size=[body.foot_radius, 0, 0], contype=1, conaffinity=1, friction=[1, 0.005, 0],
+            size=[body.foot_radius, 0, 0], contype=0, conaffinity=0,
         )  # fmt: skip
+        spec.add_pair(geomname1="floor", geomname2=f"{side}_foot", condim=3)
     for name, (kp, kd, limit) in zip(JOINTS, body.gains(), strict=True):
         servo = spec.add_actuator(
             name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT,

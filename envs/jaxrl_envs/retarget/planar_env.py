@@ -52,7 +52,7 @@ class PlanarParams:
     action_scale: Float[Array, ""]
     """Radians of the servos' targets per unit of action."""
     distance_threshold: Float[Array, ""]
-    """An episode ends when a keypoint is farther from its reference than this times the scale, ..."""
+    """Episodes end when a keypoint is farther from its reference than this times the scale, ..."""
     height_fraction: Float[Array, ""]
     """... or the root lower than this share of its rest height."""
     max_steps: Int[Array, ""]

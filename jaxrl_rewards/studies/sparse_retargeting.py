@@ -1,0 +1,220 @@
+"""Motion retargeting from sparse inputs: legs that nothing senses, in simulation.
+
+A planar character, driven by servos and standing on its feet only, follows a user of whom three
+points are known: head and hands. The full reward with an asymmetric critic stands beside arms that
+lack one part each, all with the same motions, random numbers and budget. Source: Reda et al.,
+2023, arXiv 2307.01938.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxrl_envs.retarget.planar_body import BODIES
+from jaxrl_envs.retarget.planar_clips import make_clips
+from jaxrl_envs.retarget.planar_env import PlanarRetarget
+
+from jaxrl_rewards.studies.api import Study, StudyResult
+from jaxrl_rewards.studies.sparse_retargeting_claim import (
+    BLIND,
+    CLAIMS,
+    FULL,
+    KINEMATIC,
+    NO_ACTION,
+    NO_CONTACT,
+    NO_IMITATION,
+    SYMMETRIC,
+    claim,
+)
+from jaxrl_rewards.studies.sparse_retargeting_figure import draw_bars, draw_strip
+from jaxrl_rewards.studies.sparse_retargeting_kinematic import kinematic_checks, kinematic_row
+from jaxrl_rewards.studies.sparse_retargeting_training import (
+    Arm,
+    evaluate,
+    follow,
+    make_arm,
+    train,
+)
+
+ROOT_KEY = 2307
+CURVES = {"steps per training episode": "episode_length", "keypoint term": "term/keypoint"}
+
+
+@dataclasses.dataclass(frozen=True)
+class SparseRetargetingConfig:
+    """Sizes and numbers of the study; the defaults are what the claim is about."""
+
+    seeds: int = 5
+    clips: int = 256
+    """Motions to train on."""
+    evaluation_clips: int = 64
+    """Motions to evaluate on, 10 s each, never trained on."""
+    evaluation_steps: int = 300
+    """Steps of 1/30 s that an evaluation takes."""
+    training_steps: int = 150
+    """Length of a training episode; it starts anywhere in a clip that leaves so much."""
+    num_envs: int = 128
+    unroll_length: int = 16
+    updates: int = 160
+    chunk: int = 10
+    """Updates between two points of the curves."""
+    num_epochs: int = 4
+    num_minibatches: int = 8
+    hidden: tuple[int, ...] = (64, 64)
+    log_std: float = -0.7
+    """Start of the learnt logarithm of the actions' deviation."""
+    learning_rates: tuple[float, float] = (1e-3, 2e-4)
+    """From the first update to the last, straight."""
+    discount: float = 0.97
+    trace_decay: float = 0.95
+    clip: float = 0.2
+    entropy_coefficient: float = 0.0
+    value_coefficient: float = 0.5
+    max_grad_norm: float = 0.5
+    reward_scale: float = 0.03
+    """Factor on all rewards, 1 - discount, so that values are near 1."""
+    bodies: tuple[str, ...] = ("dinosaur", "mouse")
+    """Further characters, trained with the full method."""
+
+    def __post_init__(self):
+        for name in ("seeds", "clips", "evaluation_clips", "chunk", "updates"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.updates % self.chunk:
+            raise ValueError(f"updates={self.updates} must be a multiple of chunk={self.chunk}")
+        unknown = [name for name in self.bodies if name not in BODIES]
+        if unknown:
+            raise ValueError(f"body {unknown[0]!r} is unknown; choose of {', '.join(BODIES)}")
+
+
+def arms(config: SparseRetargetingConfig) -> dict[str, Arm]:
+    """The arms of the human: one tree structure, different numbers."""
+    scale = config.reward_scale
+    return {
+        FULL: make_arm(0.7, 0.1, 0.2, reward_scale=scale),
+        SYMMETRIC: make_arm(0.7, 0.1, 0.2, privileged=False, reward_scale=scale),
+        NO_CONTACT: make_arm(0.78, 0.0, 0.22, reward_scale=scale),
+        NO_ACTION: make_arm(0.875, 0.125, 0.0, reward_scale=scale),
+        NO_IMITATION: make_arm(0.0, 0.33, 0.67, reward_scale=scale),
+        BLIND: make_arm(0.7, 0.1, 0.2, sensors=False, reward_scale=scale),
+    }
+
+
+def run_body(
+    name: str,
+    chosen: dict[str, Arm],
+    config: SparseRetargetingConfig,
+    report: Callable[[str, float], None],
+) -> dict[str, Any]:
+    """Train and evaluate `chosen` arms of one character, all seeds at once.
+
+    Returns `rows[arm][metric]` and `curves[arm][metric]` with a leading axis of seeds; the unseen
+    clips `fresh` and their `styles`; and `q` `[clips, steps, 11]`, how the first seed of the first
+    arm follows them.
+    """
+    root = jax.random.key(ROOT_KEY)
+    key_clips, key_fresh, key_runs = jax.random.split(root, 3)
+    env = PlanarRetarget(name, clips=1)
+    seconds = config.evaluation_steps / 30.0
+    train_clips, _ = jax.jit(
+        lambda key: make_clips(key, env.body, clips=config.clips, seconds=seconds)
+    )(key_clips)
+    fresh, styles = jax.jit(
+        lambda key: make_clips(key, env.body, clips=config.evaluation_clips, seconds=seconds)
+    )(key_fresh)
+    params = env.default_params().replace(clips=train_clips)
+    seeds = [jax.random.fold_in(key_runs, seed) for seed in range(config.seeds)]
+    repeated = [arm for arm in chosen.values() for _ in seeds]
+    learner, states, history = train(
+        env, config, repeated, jnp.stack(seeds * len(chosen)), params, report
+    )
+    report("evaluating", 1.0)
+    gains = jnp.stack([arm.sensor_gain for arm in repeated])
+    measured = evaluate(env, learner, states, params, gains, fresh, config.evaluation_steps)
+
+    def by_arm(values: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+        shaped = {
+            key: value.reshape(len(chosen), config.seeds, *value.shape[1:])
+            for key, value in values.items()
+        }
+        return {arm: {key: v[i] for key, v in shaped.items()} for i, arm in enumerate(chosen)}
+
+    first = jax.tree.map(lambda leaf: leaf[0], states)
+    shown = follow(env, learner, first, params, fresh, config.evaluation_steps)
+    return {
+        "rows": by_arm(measured),
+        "curves": by_arm({name: history[name] for name in CURVES.values()}),
+        "q": shown,
+        "fresh": fresh,
+        "styles": styles,
+    }
+
+
+def run(config: SparseRetargetingConfig, report: Callable[[str, float], None]) -> StudyResult:
+    """All arms of the human, then the full method on the other characters."""
+    human = arms(config)
+    groups = [("human", human)] + [(name, {FULL: human[FULL]}) for name in config.bodies]
+    total = sum(len(chosen) for _, chosen in groups)
+    table: dict[str, dict[str, list[float]]] = {}
+    curves: dict[str, dict[str, Any]] = {
+        title: {"x": np.arange(config.chunk, config.updates + 1, config.chunk)} for title in CURVES
+    }
+    shown: dict[str, np.ndarray] = {}
+    done = 0
+    for body, chosen in groups:
+        begun, share = done / total, len(chosen) / total
+
+        def progress(text, fraction, body=body, begun=begun, share=share):
+            report(f"{body}, {text}", begun + fraction * share)
+
+        found = run_body(body, chosen, config, progress)
+        done += len(chosen)
+        shown[body] = found["q"]
+        for arm in chosen:
+            row = arm if body == "human" else f"{arm}, {body}-like"
+            table[row] = {name: list(map(float, v)) for name, v in found["rows"][arm].items()}
+            for title, name in CURVES.items():
+                curves[title][row] = found["curves"][arm][name]
+        if body == "human":
+            table[KINEMATIC] = kinematic_row(BODIES["human"], found["fresh"])
+            styles = found["styles"]
+    samples = config.num_envs * config.unroll_length * config.updates
+    budget = {
+        "samples per run": samples,
+        "runs": total * config.seeds,
+        "evaluation": f"{config.evaluation_clips} motions of {config.evaluation_steps} steps",
+        "kinematic checks": kinematic_checks(styles, config.evaluation_steps / 30.0),
+    }
+    figures = {
+        "sparse_retargeting_strip.png": lambda figure: draw_strip(figure, shown, styles),
+        "sparse_retargeting_bars.png": lambda figure: draw_bars(figure, table),
+    }
+    return StudyResult(arms=table, curves=curves, budget=budget, figures=figures)
+
+
+STUDY = Study(
+    slug="sparse_retargeting",
+    title="Motion retargeting from three sensed points, planar",
+    paper="Reda et al., Physics-based Motion Retargeting from Sparse Inputs, 2023, "
+    "arXiv 2307.01938",
+    claims=CLAIMS,
+    config=SparseRetargetingConfig(),
+    run=run,
+    claim=claim,
+    functions=(
+        "jaxrl_rewards.rewards.imitation.retarget_reward",
+        "jaxrl_rewards.rewards.imitation.retarget_errors",
+        "jaxrl_envs.retarget.kinematics.kinematic_retarget",
+        "jaxrl_envs.retarget.sensors.scale_sensors",
+        "jaxrl_envs.retarget.sensors.to_heading_frame",
+        "jaxrl_envs.retarget.contact.reference_contact_labels",
+        "jaxrl_envs.retarget.contact.early_termination",
+        "jaxrl_envs.retarget.metrics.tracking_metrics",
+    ),
+    worlds=("planar-retarget",),
+)
