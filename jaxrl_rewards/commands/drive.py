@@ -50,9 +50,7 @@ def main(arguments: Sequence[str]) -> int:
 def _source(options: Any, stack: contextlib.ExitStack) -> tuple[Iterator[str], float | None]:
     """The stream's lines, and the user's head height where it is known."""
     if options.motion is not None:
-        from jaxrl_envs.retarget.motion.edit import resample
-        from jaxrl_envs.retarget.motion.human import human_pose
-        from jaxrl_envs.retarget.motion.load import load_motion
+        from jaxrl_envs.retarget.motion import human_pose, load_motion, resample
 
         from jaxrl_rewards.commands.retarget.stream import stream_lines
 

@@ -52,9 +52,10 @@ def train(task: RetargetTask) -> int:
     world = make_world(task.env)
     learner = make_learner(world, task)
     params = learner.hparams.env_params
+    body = world.character
     note(
-        f"{world.character.name}: {world.character.num_joints} joints, {world.character.mass:.1f} kg; "
-        f"following {', '.join(world.clip_names)}; physics {world.physics.engine}, "
+        f"{body.name}: {body.num_joints} joints, {body.mass:.1f} kg; following "
+        f"{', '.join(world.clip_names)}; physics {world.physics.engine}, "
         f"{usable_threads(task)} threads"
     )
     key = jax.random.key(task.seed)

@@ -61,7 +61,7 @@ def clone_expert(
     config: CloneConfig | None = None,
     head: ActionHead | None = None,
 ) -> tuple[LearnerState, Float[Array, "rounds"]]:
-    """`state` with its actor fitted to `expert`, and the mean squared error at the end of each round.
+    """`state` with its actor fitted to `expert`, and the mean squared error after each round.
 
     `state` is that of a learner whose params are `{"actor": ..., "critic": ...}` and whose
     normaliser holds the moments of observations or (); moments are updated with what was seen. Its

@@ -24,7 +24,7 @@ from jaxrl_envs.retarget.measure import (
     remember,
     sensor_features,
 )
-from jaxrl_envs.retarget.motion.record import Motion
+from jaxrl_envs.retarget.motion import Motion, generate_motion
 from jaxrl_envs.retarget.reference import FRAME_RATE, ReferenceLibrary, build_library
 from jaxrl_rewards.core import Box, DictSpace, EnvSpec, InputError, TimeStep, record
 from jaxrl_rewards.core.rotations import quat_angle_between
@@ -356,6 +356,4 @@ def default_weights() -> ImitationWeights:
 
 def default_motions() -> tuple[Motion, ...]:
     """A generated walk, for those who have no recorded motion."""
-    from jaxrl_envs.retarget.motion import generate_motion
-
-    return (generate_motion("walk", seed=0),)
+    return (generate_motion("walk", seed=0, seconds=20.0),)

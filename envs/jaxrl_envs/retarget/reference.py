@@ -10,9 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxrl_envs.retarget.characters import Character
 from jaxrl_envs.retarget.measure import MEMORY, Points
-from jaxrl_envs.retarget.motion.edit import resample, unroll
-from jaxrl_envs.retarget.motion.human import human_pose
-from jaxrl_envs.retarget.motion.record import Motion
+from jaxrl_envs.retarget.motion import Motion, human_pose, resample, unroll
 from jaxrl_envs.retarget.retargeting import Reference, character_map, retarget_pose
 from jaxrl_rewards.core import InputError, record
 

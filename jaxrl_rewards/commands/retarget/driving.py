@@ -75,7 +75,8 @@ class Driver:
         """The avatar's pose after this frame; None where no step is due yet.
 
         `root` is position (metres, the avatar's size) and quaternion, `joints` angles in radians,
-        `state` one of waiting (for the first 0.2 s), placed, following, fallen; `ms` the time spent.
+        `state` one of waiting (for the first 0.2 s), placed, following, fallen; `ms` the time it
+        took.
         """
         began = time.perf_counter()
         self._note(frame)

@@ -98,13 +98,13 @@ def evaluate_retarget(folder: Path, stored: dict[str, Any], options: Any) -> int
 
 
 def _given_motions(options: Any) -> list[Any]:
-    from jaxrl_envs.retarget.motion.load import load_motion
+    from jaxrl_envs.retarget.motion import load_motion
 
     return [load_motion(path) for path in options.motion or ()]
 
 
 def clip_table(world: Any, params: Any, policy: Any, key: Any, starts: int = 8) -> dict[str, Any]:
-    """Per clip: the mean errors over `starts` starts spread over it, and the kinematic reference."""
+    """Per clip: mean errors over `starts` starts spread over it, and the kinematic reference."""
     import jax
     import jax.numpy as jnp
 

@@ -16,9 +16,9 @@ Policy = Callable[[Any], Any]
 def play(world: Any, params: Any, policy: Policy, key: jax.Array, episodes: int, steps: int) -> Any:
     """`episodes` episodes of `steps` steps side by side, past their ends too.
 
-    Returns a dict of arrays `[steps, episodes, ...]`: `alive` (not terminated so far), the errors of
-    the world's `info`, `qpos`, `keypoints` and `keypoints_ref` (both over the character's scale),
-    `foot_speed`, `contact`. Jittable.
+    Returns a dict of arrays `[steps, episodes, ...]`: `alive` (not terminated so far), the errors
+    of the world's `info`, `qpos`, `keypoints` and `keypoints_ref` (both over the character's
+    scale), `foot_speed`, `contact`. Jittable.
     """
     key_reset, key_steps = jax.random.split(key)
     reset = jax.vmap(world.reset, in_axes=(0, None))

@@ -98,7 +98,7 @@ class RetargetTask:
 def load_motions(env: RetargetEnv) -> tuple[Any, ...]:
     """The motions to follow; InputError names a file that is missing or malformed."""
     from jaxrl_envs.retarget.env import default_motions
-    from jaxrl_envs.retarget.motion.load import load_motion
+    from jaxrl_envs.retarget.motion import load_motion
 
     if env.motions:
         return tuple(load_motion(path) for path in env.motions)

@@ -19,9 +19,9 @@ HUMAN_JOINTS: tuple[str, ...] = (
 )  # fmt: skip
 """The 28 angles of the human that motions are described by, radians.
 
-The human stands along +z and looks along +x, its left is +y, arms hang down at zero. A ball joint is
-three hinges `y, x, z` in that order, so its rotation is `Ry(a) Rx(b) Rz(c)`; knees and elbows turn
-about y alone (a bent knee is positive, a bent elbow negative).
+The human stands along +z and looks along +x, its left is +y, arms hang down at zero. A ball joint
+is three hinges `y, x, z` in that order, so its rotation is `Ry(a) Rx(b) Rz(c)`; knees and elbows
+turn about y alone (a bent knee is positive, a bent elbow negative).
 """
 
 KEYPOINTS: tuple[str, ...] = ("head", "left_hand", "right_hand", "left_foot", "right_foot")
