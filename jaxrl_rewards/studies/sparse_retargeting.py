@@ -15,9 +15,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxrl_envs.retarget.planar_body import BODIES
-from jaxrl_envs.retarget.planar_clips import make_clips
+from jaxrl_envs.retarget.planar_body import BODIES, PlanarBody
+from jaxrl_envs.retarget.planar_clips import PlanarClips, make_clips
 from jaxrl_envs.retarget.planar_env import PlanarRetarget
+from jaxrl_envs.retarget.planar_motion import MotionStyle
 
 from jaxrl_rewards.studies.api import Study, StudyResult
 from jaxrl_rewards.studies.sparse_retargeting_claim import (
@@ -40,8 +41,11 @@ from jaxrl_rewards.studies.sparse_retargeting_training import (
     make_arm,
     train,
 )
+from jaxrl_rewards.studies.sparse_retargeting_workers import run_jobs
 
 ROOT_KEY = 2307
+HUMAN_JOBS = ((FULL, SYMMETRIC, NO_CONTACT), (NO_ACTION, NO_IMITATION, BLIND))
+"""The human's arms in two halves, so that two processes have equally much to do."""
 CURVES = {"steps per training episode": "episode_length", "keypoint term": "term/keypoint"}
 
 
@@ -80,6 +84,8 @@ class SparseRetargetingConfig:
     """Factor on all rewards, 1 - discount, so that values are near 1."""
     bodies: tuple[str, ...] = ("dinosaur", "mouse")
     """Further characters, trained with the full method."""
+    processes: int = 2
+    """Processes that share the work; the results do not depend on it."""
 
     def __post_init__(self):
         for name in ("seeds", "clips", "evaluation_clips", "chunk", "updates"):
@@ -107,33 +113,33 @@ def arms(config: SparseRetargetingConfig) -> dict[str, Arm]:
 
 def run_body(
     name: str,
-    chosen: dict[str, Arm],
+    chosen: tuple[str, ...],
     config: SparseRetargetingConfig,
     report: Callable[[str, float], None],
 ) -> dict[str, Any]:
-    """Train and evaluate `chosen` arms of one character, all seeds at once.
+    """Train and evaluate the arms called `chosen` on one character, all seeds at once.
 
-    Returns `rows[arm][metric]` and `curves[arm][metric]` with a leading axis of seeds; the unseen
-    clips `fresh` and their `styles`; and `q` `[clips, steps, 11]`, how the first seed of the first
-    arm follows them.
+    Returns `rows[arm][metric]` and `curves[arm][metric]` with a leading axis of seeds, and `q`
+    `[clips, steps, 11]`, how the first seed of the first arm follows the unseen clips.
     """
-    root = jax.random.key(ROOT_KEY)
-    key_clips, key_fresh, key_runs = jax.random.split(root, 3)
+    key_clips, _, key_runs = jax.random.split(jax.random.key(ROOT_KEY), 3)
     env = PlanarRetarget(name, clips=1)
     seconds = config.evaluation_steps / 30.0
     train_clips, _ = jax.jit(
         lambda key: make_clips(key, env.body, clips=config.clips, seconds=seconds)
     )(key_clips)
-    fresh, styles = jax.jit(
-        lambda key: make_clips(key, env.body, clips=config.evaluation_clips, seconds=seconds)
-    )(key_fresh)
+    fresh, _ = unseen_clips(env.body, config)
     params = env.default_params().replace(clips=train_clips)
     seeds = [jax.random.fold_in(key_runs, seed) for seed in range(config.seeds)]
-    repeated = [arm for arm in chosen.values() for _ in seeds]
+    known = arms(config)
+    repeated = [known[arm] for arm in chosen for _ in seeds]
+
+    def progress(text, fraction):
+        report(f"{name}, {text}", fraction)
+
     learner, states, history = train(
-        env, config, repeated, jnp.stack(seeds * len(chosen)), params, report
+        env, config, repeated, jnp.stack(seeds * len(chosen)), params, progress
     )
-    report("evaluating", 1.0)
     gains = jnp.stack([arm.sensor_gain for arm in repeated])
     measured = evaluate(env, learner, states, params, gains, fresh, config.evaluation_steps)
 
@@ -146,47 +152,47 @@ def run_body(
 
     first = jax.tree.map(lambda leaf: leaf[0], states)
     shown = follow(env, learner, first, params, fresh, config.evaluation_steps)
+    progress("done", 1.0)
     return {
         "rows": by_arm(measured),
         "curves": by_arm({name: history[name] for name in CURVES.values()}),
         "q": shown,
-        "fresh": fresh,
-        "styles": styles,
     }
+
+
+def unseen_clips(
+    body: PlanarBody, config: SparseRetargetingConfig
+) -> tuple[PlanarClips, MotionStyle]:
+    """The clips to evaluate on, and their styles, which are the same for every character."""
+    key = jax.random.split(jax.random.key(ROOT_KEY), 3)[1]
+    seconds = config.evaluation_steps / 30.0
+    make = jax.jit(lambda k: make_clips(k, body, clips=config.evaluation_clips, seconds=seconds))
+    return make(key)
 
 
 def run(config: SparseRetargetingConfig, report: Callable[[str, float], None]) -> StudyResult:
     """All arms of the human, then the full method on the other characters."""
-    human = arms(config)
-    groups = [("human", human)] + [(name, {FULL: human[FULL]}) for name in config.bodies]
-    total = sum(len(chosen) for _, chosen in groups)
+    jobs = [("human", chosen, config) for chosen in HUMAN_JOBS]
+    jobs += [(body, (FULL,), config) for body in config.bodies]
+    found = run_jobs(run_body, jobs, config.processes, report)
     table: dict[str, dict[str, list[float]]] = {}
     curves: dict[str, dict[str, Any]] = {
         title: {"x": np.arange(config.chunk, config.updates + 1, config.chunk)} for title in CURVES
     }
     shown: dict[str, np.ndarray] = {}
-    done = 0
-    for body, chosen in groups:
-        begun, share = done / total, len(chosen) / total
-
-        def progress(text, fraction, body=body, begun=begun, share=share):
-            report(f"{body}, {text}", begun + fraction * share)
-
-        found = run_body(body, chosen, config, progress)
-        done += len(chosen)
-        shown[body] = found["q"]
+    for (body, chosen, _), part in zip(jobs, found, strict=True):
+        shown.setdefault(body, part["q"])
         for arm in chosen:
             row = arm if body == "human" else f"{arm}, {body}-like"
-            table[row] = {name: list(map(float, v)) for name, v in found["rows"][arm].items()}
+            table[row] = {name: list(map(float, v)) for name, v in part["rows"][arm].items()}
             for title, name in CURVES.items():
-                curves[title][row] = found["curves"][arm][name]
-        if body == "human":
-            table[KINEMATIC] = kinematic_row(BODIES["human"], found["fresh"])
-            styles = found["styles"]
-    samples = config.num_envs * config.unroll_length * config.updates
+                curves[title][row] = part["curves"][arm][name]
+    human = BODIES["human"]
+    fresh, styles = unseen_clips(human, config)
+    table[KINEMATIC] = kinematic_row(human, fresh)
     budget = {
-        "samples per run": samples,
-        "runs": total * config.seeds,
+        "samples per run": config.num_envs * config.unroll_length * config.updates,
+        "runs": sum(len(chosen) for _, chosen, _ in jobs) * config.seeds,
         "evaluation": f"{config.evaluation_clips} motions of {config.evaluation_steps} steps",
         "kinematic checks": kinematic_checks(styles, config.evaluation_steps / 30.0),
     }
