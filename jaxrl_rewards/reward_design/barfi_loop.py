@@ -42,6 +42,8 @@ class BarfiConfig:
     episodes_per_round: int = 3
     inner_steps: int = 15
     """Policy steps per round, each on one random episode of the buffer."""
+    warmup_steps: int = 15
+    """The same in the warm-up."""
     switch_steps: int = 150
     """Policy steps on the aligned reward between warm-up and main phase."""
     buffer_episodes: int = 1000
@@ -329,7 +331,8 @@ class Barfi:
             state, measured = self._outer_step(state, fresh, settings, key_outer)
             state, restarted = self._restart(state, settings, key_fresh)
             row |= measured | {"restarts": restarted}
-        return self.improve(state, settings, self.config.inner_steps), row
+        steps = self.config.inner_steps if outer else self.config.warmup_steps
+        return self.improve(state, settings, steps), row
 
     def improve(self, state: BarfiState, settings: BarfiSettings, steps: int) -> BarfiState:
         """`steps` ascent steps of the policy on J_φ, one random episode each (RMSprop)."""
