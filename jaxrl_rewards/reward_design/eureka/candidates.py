@@ -55,10 +55,15 @@ class Candidate:
     logs: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
     """Per update, over trainings: each term, `consecutive_successes`, `gt_reward`, `gpt_reward`."""
 
+    doubt: float = 0.0
+    """Imagined trainings without success: few good trainings then count less than many."""
+
     @property
     def score(self) -> float:
         """Mean fitness over the trainings; -10000 for a failure or one not yet trained."""
-        return float(np.mean(self.fitness)) if self.status == TRAINED else FAILED
+        if self.status != TRAINED:
+            return FAILED
+        return float(np.sum(self.fitness)) / (len(self.fitness) + self.doubt)
 
     def record(self) -> dict[str, Any]:
         """Plain values for a results file."""

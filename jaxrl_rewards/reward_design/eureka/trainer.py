@@ -40,6 +40,10 @@ class CandidateTrainer:
     program. `measure` and `success` are those of `ProgramReward`. `updates` is the budget of a
     training; afterwards the policy plays one episode in each of `episodes` fresh worlds, actions
     sampled, and the share of successes is its fitness.
+
+    Curriculum: with `easier = (params, updates)`, the first `updates` of the budget are spent in
+    the world with those params (its reward is the candidate's too), the rest, with the policy so
+    far, in the learner's own.
     """
 
     def __init__(
@@ -52,42 +56,62 @@ class CandidateTrainer:
         updates: int,
         episodes: int = 64,
         width: int = 64,
+        easier: tuple[Any, int] | None = None,
     ):
         for name, value in (("updates", updates), ("episodes", episodes), ("width", width)):
             if value < 1:
                 raise InputError(f"{name} must be at least 1, got {value}")
-        self.env, self.learner, self.width = env, learner, width
+        if easier is not None and not 0 <= easier[1] <= updates:
+            raise InputError(f"the easier world takes {easier[1]} updates of {updates}")
+        self.env, self.learner, self.width, self.easier = env, learner, width, easier
         self.updates, self.episodes = updates, episodes
         self.measure, self.success = measure, success
         self.compilations = 0
         self.trained = 0
-        self._batch = jax.jit(jax.vmap(self._train, in_axes=(0, 0)))
+        self._batch = jax.jit(jax.vmap(self._train))
 
-    def train(self, programs: Tape | Slots, keys: Array) -> Runs:
-        """Train every program (leading axis P) with its key `[P]`; any P, one compile.
+    def train(
+        self, programs: Tape | Slots, keys: Array, *, success_weight: float | np.ndarray = 0.0
+    ) -> Runs:
+        """Train every program (leading axis P) with its key `[P]`; any P >= 1, one compile.
 
-        The last batch is filled up with repetitions, whose results are dropped.
+        `success_weight` (a number or `[P]`) pays the success itself: baselines only. The last
+        batch is filled up with repetitions, whose results are dropped.
         """
         count = keys.shape[0]
+        weights = np.broadcast_to(np.asarray(success_weight, np.float32), (count,))
         parts = []
         for start in range(0, count, self.width):
             index = np.minimum(np.arange(start, start + self.width), count - 1)
             batch = jax.tree.map(lambda leaf, index=index: np.asarray(leaf)[index], programs)
-            parts.append(jax.device_get(self._batch(batch, keys[index])))
+            parts.append(jax.device_get(self._batch(batch, keys[index], weights[index])))
         self.trained += count
         return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
 
-    def _train(self, program: Tape | Slots, key: Array) -> Runs:
+    def _train(self, program: Tape | Slots, key: Array, success_weight: Array) -> Runs:
         self.compilations += 1  # counts traces: runs once per compile
-        reward = ProgramReward(program=program, measure=self.measure, success=self.success)
-        hparams = self.learner.hparams
-        hparams = hparams.replace(env_params=hparams.env_params.replace(reward=reward))
-        key_init, key_play = jax.random.split(key)
-        state = self.learner.init(key_init, hparams)
+        reward = ProgramReward(
+            program=program,
+            success_weight=success_weight,
+            measure=self.measure,
+            success=self.success,
+        )
+        own = self.learner.hparams.env_params.replace(reward=reward)
 
-        def update(carry, _):
+        def hparams_at(number: Array | int) -> Any:
+            params = own
+            if self.easier is not None:
+                first = number < self.easier[1]
+                easier = self.easier[0].replace(reward=reward)
+                params = jax.tree.map(lambda a, b: jnp.where(first, a, b), easier, own)
+            return self.learner.hparams.replace(env_params=params)
+
+        key_init, key_play = jax.random.split(key)
+        state = self.learner.init(key_init, hparams_at(0))
+
+        def update(carry, number):
             state, before = carry
-            state, metrics = self.learner.update(state, hparams)
+            state, metrics = self.learner.update(state, hparams_at(number))
             ended = metrics["episodes"] - before
             successes = metrics[f"term/{SUCCESS}"] * self.learner.samples_per_update
             terms = [metrics[f"term/{name}"] for name in reward.names[:-1]]
@@ -95,10 +119,10 @@ class CandidateTrainer:
             return (state, metrics["episodes"]), out
 
         (state, _), (share, total, terms) = jax.lax.scan(
-            update, (state, jnp.zeros(())), None, length=self.updates
+            update, (state, jnp.zeros(())), jnp.arange(self.updates)
         )
         broken = state.skipped > 0
-        fitness = jnp.where(broken, jnp.nan, self._play(state, hparams.env_params, key_play))
+        fitness = jnp.where(broken, jnp.nan, self._play(state, own, key_play))
         return Runs(fitness=fitness, success=share, reward=total, terms=terms)
 
     def _play(self, state: Any, env_params: Any, key: Array) -> Float[Array, ""]:

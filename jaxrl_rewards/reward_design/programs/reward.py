@@ -19,7 +19,7 @@ SUCCESS = "success"
 
 @record
 class ProgramReward(Reward):
-    """The reward that a program gives, and the success measure beside it, logged with weight 0.
+    """The reward that a program gives, and the success measure beside it, which is only logged.
 
     `measure(prev, action, nxt)` returns the quantities stacked by `stack_values`, `[Q, V]`;
     `success(prev, action, nxt)` the fitness signal of a step, which the program cannot read. Terms
@@ -27,6 +27,8 @@ class ProgramReward(Reward):
     """
 
     program: Tape | Slots
+    success_weight: Any = 0.0
+    """Weight of the success itself: 1 with an empty program is the sparse reward."""
     measure: Callable[..., Any] = static_field()
     success: Callable[..., Any] = static_field()
 
@@ -44,12 +46,15 @@ class ProgramReward(Reward):
         everything = jnp.concatenate([terms, achieved[None]])
         used = jnp.concatenate([jnp.asarray(self.program.used), jnp.ones((1,), bool)])
         return RewardOutput(
-            total=clip_total(jnp.sum(terms)),
+            total=self._total(jnp.sum(terms), achieved),
             terms=dict(zip(self.names, everything, strict=True)),
             applicable=dict(zip(self.names, used, strict=True)),
         )
 
+    def _total(self, total: Array, achieved: Array) -> Array:
+        return clip_total(total) + self.success_weight * achieved
+
     def combine(self, terms: dict[str, Array], applicable: dict[str, Array]) -> Array:
-        """The sum of given term values where they apply, cut to ±10; success counts for nothing."""
+        """The total of given term values of any batch shape."""
         shown = [jnp.where(applicable[name], terms[name], 0.0) for name in self.names[:-1]]
-        return clip_total(sum(shown))
+        return self._total(sum(shown), terms[SUCCESS])

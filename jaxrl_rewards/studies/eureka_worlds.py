@@ -1,0 +1,186 @@
+"""The worlds of the study: learner, quantities, success measure and human rewards of each."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxrl_envs.registry import make
+
+from jaxrl_rewards.core import Discrete, TimeStep
+from jaxrl_rewards.core.quantities import Quantity
+from jaxrl_rewards.learners.ppo import PPOConfig, PPOHParams, make_ppo
+from jaxrl_rewards.networks.tabular import tabular_actor_critic
+from jaxrl_rewards.reward_design.eureka.trainer import CandidateTrainer
+from jaxrl_rewards.reward_design.programs.quantities import stack_values, state_quantities
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A world with everything that a search needs."""
+
+    trainer: CandidateTrainer
+    quantities: dict[str, Quantity]
+    text: str
+    human: dict[str, str]
+    """Rewards by people, by name, in the language."""
+
+
+NAIVE = "nearer = -d_stairs"
+EXPERT = "key = new_key\ndoor = new_door\nway = 0.1 * progress\nbump = -0.05 * bump"
+
+
+def at_stairs(prev: Any, action: Any, nxt: Any) -> Any:
+    """Whether the step reached the stairs."""
+    return nxt.at_stairs
+
+
+def make_trainer(
+    config: Any, env: Any, *, updates: int, learning_rate: float, **options: Any
+) -> CandidateTrainer:
+    """PPO with a table as policy; returns are normalised, so that rewards of any scale learn."""
+    learner = make_ppo(
+        env,
+        PPOConfig(
+            num_envs=config.envs,
+            unroll_length=config.steps,
+            num_epochs=config.epochs,
+            num_minibatches=1,
+            normalise_rewards=True,
+        ),
+        network=tabular_actor_critic(env.num_states, env.spec.action_space.n),
+        hparams=PPOHParams(
+            env_params=env.default_params(),
+            learning_rate=learning_rate,
+            entropy_coefficient=config.entropy,
+            discount=config.discount,
+        ),
+    )
+    return CandidateTrainer(
+        env, learner, updates=updates, episodes=config.episodes, width=config.width, **options
+    )
+
+
+def keydoor_task(config: Any) -> Task:
+    """Rooms with keys and doors, a table as policy."""
+    env = make("keydoor", rooms=config.rooms, observation="state")
+    trainer = make_trainer(
+        config,
+        env,
+        updates=config.updates,
+        learning_rate=config.learning_rate,
+        measure=state_quantities(env.quantities),
+        success=at_stairs,
+    )
+    return Task(
+        trainer=trainer,
+        quantities=dict(env.quantities),
+        text="Walk through a row of rooms to the stairs in the last one. Every room's door is "
+        "locked; its key lies in the same room.",
+        human={"naive human": NAIVE, "expert human": EXPERT},
+    )
+
+
+class SwingUp:
+    """The pendulum with a weak motor, for a table as policy.
+
+    - Observation: int32 number of the cell of angle x angular velocity.
+    - Action: 0, 1, 2: full torque one way, none, full torque the other way.
+    - Termination: none. Truncation: `max_steps`. The rest is that of `Pendulum-v1`.
+    """
+
+    angles, speeds = 25, 21
+
+    def __init__(self, max_steps: int = 100):
+        self.inner = make("Pendulum-v1", max_steps=max_steps)
+        self.num_states = self.angles * self.speeds
+        self.spec = dataclasses.replace(
+            self.inner.spec,
+            name="swing-up",
+            observation_space=Discrete(self.num_states),
+            action_space=Discrete(3),
+        )
+
+    def default_params(self) -> Any:
+        """Those of the pendulum, at a tenth of a second per step."""
+        return self.inner.default_params().replace(tau=jnp.float32(0.1))
+
+    def reset(self, key: jax.Array, params: Any) -> tuple[Any, TimeStep]:
+        """The pendulum's start."""
+        return self._seen(*self.inner.reset(key, params), params)
+
+    def step(self, key: jax.Array, state: Any, action: Any, params: Any) -> tuple[Any, TimeStep]:
+        """One step with the torque that the action stands for."""
+        torque = (jnp.asarray(action, jnp.float32) - 1.0) * params.max_torque
+        return self._seen(*self.inner.step(key, state, torque[None], params), params)
+
+    def _seen(self, state: Any, timestep: TimeStep, params: Any) -> tuple[Any, TimeStep]:
+        angle = jnp.floor((state.theta / (2.0 * jnp.pi) + 0.5) * self.angles)
+        speed = jnp.floor((state.theta_dot / params.max_speed + 1.0) * 0.5 * self.speeds)
+        cell = jnp.clip(angle, 0, self.angles - 1) * self.speeds
+        cell = (cell + jnp.clip(speed, 0, self.speeds - 1)).astype(jnp.int32)
+        return state, timestep.replace(obs=cell, final_obs=cell)
+
+
+SWING_QUANTITIES = {
+    "angle": Quantity((), "rad", 1.5, -1, "Angle from upright, without sign."),
+    "speed": Quantity((), "rad/s", 4.0, -1, "Angular velocity, without sign."),
+    "height": Quantity((), "lengths", 1.0, 1, "Height of the tip: 1 upright, -1 hanging."),
+    "rise": Quantity((), "lengths", 0.3, 1, "How much higher the tip got in this step."),
+    "energy": Quantity((), "J", 5.0, 1, "Energy above that of standing upright."),
+    "surplus": Quantity((), "J", 5.0, -1, "Energy away from that of standing upright."),
+    "torque": Quantity((), "Nm", 2.0, -1, "Torque of the motor, without sign."),
+    "side": Quantity((), "lengths", 1.0, 0, "How far the tip is to one side."),
+}
+SWING_HUMAN = "up = 1.0 * -sq(angle)\ncalm = 0.1 * -sq(speed)\nlazy = 0.001 * -sq(torque)"
+
+
+def swing_quantities(prev: Any, action: Any, nxt: Any) -> Any:
+    """The quantities of a step of the pendulum, mass and length 1, gravity 10."""
+    height = jnp.cos(nxt.theta)
+    energy = jnp.square(nxt.theta_dot) / 6.0 + 5.0 * (height - 1.0)
+    values = {
+        "angle": jnp.abs(nxt.theta),
+        "speed": jnp.abs(nxt.theta_dot),
+        "height": height,
+        "rise": height - jnp.cos(prev.theta),
+        "energy": energy,
+        "surplus": jnp.abs(energy),
+        "torque": jnp.abs(action),
+        "side": jnp.sin(nxt.theta),
+    }
+    return stack_values(values, SWING_QUANTITIES)
+
+
+def upright_at_the_end(prev: Any, action: Any, nxt: Any) -> Any:
+    """Whether the last step of an episode leaves the pendulum upright and slow."""
+    upright = (jnp.abs(nxt.theta) < 0.4) & (jnp.abs(nxt.theta_dot) < 2.0)
+    return upright & (nxt.time >= SWING_STEPS)
+
+
+SWING_STEPS = 100
+
+
+def swing_up_task(config: Any) -> Task:
+    """The pendulum's swing-up, a table as policy; the reward is that of the classic task."""
+    env = SwingUp(SWING_STEPS)
+    trainer = make_trainer(
+        config,
+        env,
+        updates=config.swing_updates,
+        learning_rate=config.swing_learning_rate,
+        measure=swing_quantities,
+        success=upright_at_the_end,
+    )
+    return Task(
+        trainer=trainer,
+        quantities=SWING_QUANTITIES,
+        text="Swing a pendulum up with a motor too weak to lift it, and hold it upright.",
+        human={"human": SWING_HUMAN},
+    )
+
+
+TASKS = {"keydoor": keydoor_task, "swing-up": swing_up_task}
+"""Tasks by name; each takes the study's configuration."""
