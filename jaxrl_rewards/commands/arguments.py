@@ -13,21 +13,30 @@ T = TypeVar("T")
 
 
 def parse(
-    kind: Any, arguments: Sequence[str], *, prog: str, description: str, default: Any = None
+    kind: Any,
+    arguments: Sequence[str],
+    *,
+    prog: str,
+    description: str,
+    default: Any = None,
+    prefixes: bool = False,
 ) -> Any:
     """Parse `arguments` into the dataclass `kind` with tyro.
 
     A switch may stand alone (`--resume`) or with its value (`--anneal False`). Unknown flags and
     unreadable values end with tyro's message and exit code 2. A value that the
-    dataclass itself refuses raises InputError.
+    dataclass itself refuses raises InputError. With `prefixes`, flags of a nested dataclass carry
+    its field's name (`--env.character`); else they stand alone (`--character`).
     """
     import tyro
 
     extra = {} if default is None else {"default": default}
+    plain = () if prefixes else (tyro.conf.OmitArgPrefixes,)
+    switches = _switches(kind, "" if prefixes else None)
     try:
         return tyro.cli(
-            kind, args=_complete_switches(kind, arguments), prog=prog, description=description,
-            config=(tyro.conf.FlagConversionOff, tyro.conf.OmitArgPrefixes), **extra,
+            kind, args=_complete_switches(switches, arguments), prog=prog, description=description,
+            config=(tyro.conf.FlagConversionOff, *plain), **extra,
         )  # fmt: skip
     except InputError:
         raise
@@ -35,9 +44,9 @@ def parse(
         raise InputError(str(error)) from error
 
 
-def _complete_switches(kind: Any, arguments: Sequence[str]) -> list[str]:
+def _complete_switches(names: set[str], arguments: Sequence[str]) -> list[str]:
     """The arguments with "True" after every switch that stands alone."""
-    names, out = _switches(kind), []
+    out = []
     for index, token in enumerate(arguments):
         following = arguments[index + 1] if index + 1 < len(arguments) else ""
         out.append(token)
@@ -46,14 +55,15 @@ def _complete_switches(kind: Any, arguments: Sequence[str]) -> list[str]:
     return out
 
 
-def _switches(kind: Any) -> set[str]:
-    """The flags of the boolean fields of a dataclass, nested ones included."""
+def _switches(kind: Any, prefix: str | None) -> set[str]:
+    """The flags of the boolean fields of a dataclass, nested ones included; None: no prefixes."""
     found = set()
     for field in dataclasses.fields(kind):
+        name = field.name.replace("_", "-")
         if dataclasses.is_dataclass(field.default):
-            found |= _switches(field.default)
+            found |= _switches(field.default, None if prefix is None else f"{prefix}{name}.")
         elif field.type in (bool, "bool"):
-            found.add("--" + field.name.replace("_", "-"))
+            found.add(f"--{prefix or ''}{name}")
     return found
 
 

@@ -35,6 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments,
         prog="jaxrl-rewards train retarget",
         description="Train a physical avatar that follows a headset and two controllers.",
+        prefixes=True,
     )
     return train(task)
 

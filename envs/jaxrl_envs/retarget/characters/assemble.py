@@ -68,8 +68,8 @@ def assemble(spec: Any, mapping: Mapping, where: str) -> Character:
     _add_sensors(spec, mapping)
     _set_options(spec)
 
-    hinges = [joint for joint in spec.joints if joint.type == mujoco.mjtJoint.mjJNT_HINGE]
     plain = _compile(spec, where)
+    hinges = [spec.joint(plain.joint(index).name) for index in range(1, plain.njnt)]
     measures = _measure(plain, mapping, where)
     if not np.isfinite(list(measures.values())).all() or min(measures.values()) <= 0:
         raise InputError(f"{where}: mass and heights must be positive, measured {measures}")
@@ -163,9 +163,10 @@ def _check_supported(spec: Any, mapping: Mapping, where: str) -> None:
             raise InputError(
                 f"{where}: the mapping names the {kind} {name!r}, which does not exist"
             )
-    first = spec.joints[0]
-    if first.type != kinds.mjJNT_FREE:
-        raise InputError(f"{where}: the free joint must be the first joint")
+    if not all(joint.name for joint in spec.joints if joint.type == kinds.mjJNT_HINGE):
+        raise InputError(f"{where}: a hinge has no name; name all hinges")
+    if spec.worldbody.first_body() != free[0].parent:
+        raise InputError(f"{where}: the character must be the first body of the world")
 
 
 def _add_sensors(spec: Any, mapping: Mapping) -> None:
