@@ -335,4 +335,8 @@ def test_real_motion_capture(shared_data):
 def test_the_generated_kinds_write_and_read(tmp_path):
     for kind in KINDS:
         write_bvh(generate_motion(kind, 0, seconds=0.3), tmp_path / f"{kind}.bvh")
-    assert {motion.name for motion in load_motions(tmp_path)} == set(KINDS)
+    motions = load_motions(tmp_path)
+    assert {motion.name for motion in motions} == set(KINDS)
+    for motion in motions:
+        expected = human_pose(generate_motion(motion.name, 0, seconds=0.3)).human_q
+        np.testing.assert_allclose(human_pose(motion).human_q, expected, atol=1e-4)

@@ -17,7 +17,8 @@ from motion_files import amass_arrays, bvh_text, deepmimic_content, walk_rows
 from jaxrl_rewards.core import InputError
 
 NASTY = [
-    b"nan", b"inf", b"-1", b"1e309", b"0", b"{", b"}", b"", b"\x00", b"\xff", b"JOINT a", b"9999999",
+    b"nan", b"inf", b"-1", b"1e309", b"0", b"{", b"}", b"", b"\x00", b"\xff", b"JOINT a",
+    b"9999999",
     b"End Site", b"CHANNELS 0", b"OFFSET 1 2 3", b"null", b"[]", b"MOTION", b"-0.0", b"1_0", b"0x1",
     "Ⅷ".encode(), "٣".encode(), b"CHANNELS 6 Xposition Yposition Zposition", b"\r", b"\x0c",
 ]  # fmt: skip
@@ -43,7 +44,7 @@ def mutate(data, rng):
     """One to four cuts, repeats, swaps of words or bytes, or nasty words put in."""
     data = bytearray(data)
     for _ in range(rng.choice([1, 1, 1, 2, 4])):
-        kind = rng.choice([0, 1, 2, 2, 3, 4, 4, 4, 5, 6])
+        kind = rng.choice([0, 1, 2, 3, 4, 4, 5, 6, 7, 7, 7, 7])
         start = rng.randrange(len(data) + 1)
         stop = min(len(data), start + rng.choice([1, 2, 8, 40, 400]))
         if kind == 0:
@@ -64,9 +65,42 @@ def mutate(data, rng):
             one, other = rng.randrange(len(lines)), rng.randrange(len(lines))
             lines[one], lines[other] = lines[other], lines[one]
             data = bytearray(b"\n".join(lines))
-        else:
+        elif kind == 6:
             del data[start:]
+        else:
+            # Another digit: the form stays, the values change.
+            digits = [n for n, byte in enumerate(data) if 48 <= byte <= 57]
+            for place in rng.sample(digits, min(3, len(digits))):
+                data[place] = rng.randrange(48, 58)
     return bytes(data)
+
+
+def mutate_arrays(rng):
+    """An archive whose form is right and whose arrays are not."""
+    arrays = amass_arrays(count=3)
+    for _ in range(rng.choice([1, 1, 2])):
+        key = rng.choice(["poses", "trans", "mocap_framerate"])
+        if key not in arrays:
+            continue
+        values = np.array(arrays[key])
+        kind = rng.randrange(6)
+        if kind == 0:
+            del arrays[key]
+        elif kind == 1:
+            value = rng.choice([np.nan, np.inf, 1e3, 1e300, -1.0, 0.0, 1e-320])
+            values.reshape(-1)[rng.randrange(values.size)] = value
+            arrays[key] = values
+        elif kind == 2:
+            arrays[key] = values.reshape(-1)[: rng.randrange(values.size + 1)]
+        elif kind == 3:
+            arrays[key] = values.astype(rng.choice(["f2", "f4", "i1", "c8", "S5", "?", "U3"]))
+        elif kind == 4:
+            arrays[key] = values[None] if rng.random() < 0.5 else values.T
+        else:
+            arrays[key] = values + rng.gauss(0.0, 2.0)
+    packed = io.BytesIO()
+    np.savez(packed, **arrays)
+    return packed.getvalue()
 
 
 def fuzz(folder, count, seed):
@@ -78,7 +112,8 @@ def fuzz(folder, count, seed):
     for number in range(count):
         suffix, data = originals[number % len(originals)]
         path = folder / f"mutant{suffix}"
-        path.write_bytes(mutate(data, rng))
+        inside = suffix == ".npz" and rng.random() < 0.7
+        path.write_bytes(mutate_arrays(rng) if inside else mutate(data, rng))
         begun = time.process_time()
         try:
             motion = load_motion(path)

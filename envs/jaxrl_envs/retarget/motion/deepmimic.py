@@ -41,8 +41,9 @@ def read_deepmimic(path: str | Path) -> Motion:
     feet are put on the ground. InputError names the file, the frame and the remedy.
     """
     path = Path(path)
+    text = read_text(path)
     try:
-        content = json.loads(read_text(path))
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON ({error}); export the motion again") from error
     frames = _frames(content, path)

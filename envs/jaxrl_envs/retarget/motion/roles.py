@@ -82,6 +82,7 @@ TABLES: dict[str, dict[str, str]] = {
     "motionbuilder": MOTIONBUILDER_ROLES,
     "smpl": SMPL_ROLES,
     "deepmimic": DEEPMIMIC_ROLES,
+    "own": {role: role for role in ROLES},
 }
 
 _FALLBACKS = {
