@@ -28,6 +28,7 @@ from benchmarks import report
 
 SECTIONS: dict[str, str] = {
     "hypergradients": "benchmarks.throughput.hypergradient_rows",
+    "programs": "benchmarks.throughput.bench_reward_programs",
 }
 NOTES = (
     "Costs are medians of ratios of neighbouring calls in one process with one XLA thread; errors "

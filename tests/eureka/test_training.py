@@ -57,6 +57,7 @@ def shared():
     return trainer()
 
 
+@pytest.mark.slow
 def test_slots_and_tape_train_the_same_policies(shared):
     keys = jax.random.split(jax.random.key(0), 3)
     one = shared.train(population(as_slots, *TEXTS), keys)
@@ -129,6 +130,7 @@ def test_the_success_weight_pays_success_only(shared):
     np.testing.assert_allclose(paid.reward[0, 0] > 0, paid.success[0, 0] > 0)
 
 
+@pytest.mark.slow
 def test_a_world_that_breaks_spoils_no_reward_and_a_broken_success_is_told():
     key = jax.random.split(jax.random.key(6), 1)
     runs = trainer(width=1, measure=broken_measure).train(population(as_slots, TEXTS[0]), key)
@@ -148,6 +150,7 @@ def broken_success(prev, action, nxt):
     return jnp.nan * nxt.quantities["d_stairs"]
 
 
+@pytest.mark.slow
 def test_a_curriculum_starts_in_the_easier_world():
     easy = ENV.default_params().replace(max_steps=jnp.int32(5))
     one = as_slots(parse_program("far = -d_stairs", ENV.quantities))
