@@ -62,7 +62,8 @@ class CEngine:
         self, state: PhysicsState, ctrl: Array, force: Array | None
     ) -> tuple[PhysicsState, dict[str, Array]]:
         """The world after the substeps."""
-        given = ctrl if force is None else jnp.concatenate([ctrl, force.reshape(-1)])
+        extra = jnp.zeros((0,), ctrl.dtype) if force is None else force.reshape(-1)
+        given = jnp.concatenate([ctrl, extra])
         new, raw = self._unpack(*self._step(state.packed, given))
         return new.replace(bad_physics=new.bad_physics | state.bad_physics), raw
 
@@ -182,7 +183,8 @@ class _Simulations:
         self.batch = batch.Batch(model, n, min(threads, max(n, 1)))
         self._batch_error = batch.SimulationError
         self.batch.reset(stage=self._mujoco.mjtStage.mjSTAGE_NONE)
-        self.rest = self.batch.state[0].copy()
+        # as `reset` gets it from jax, and as the other engines have it
+        self.rest = self.batch.state[0].astype(np.float32).astype(np.float64)
         self.bound = {name: self.batch.bind(name) for name in names}
         self._ctrl = self.batch.bind("ctrl")
         self._force = self.batch.bind("xfrc_applied").reshape(n, -1)
