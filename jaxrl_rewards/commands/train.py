@@ -10,6 +10,7 @@ from jaxrl_rewards.commands.arguments import choose
 TASKS = {
     "ppo": "PPO on a registered world (--env CartPole-v1, Pendulum-v1, gridworld, ...)",
     "retarget": "an avatar under physics that follows a headset and two controllers",
+    "eureka": "a search of reward programs, offline or by a chat server",
     "gui": "a reading-and-pointing policy for screenshots, on generated screens",
 }
 

@@ -24,6 +24,8 @@ class Preference:
     choice: str
     words: str = ""
     """What the person said about it; shown to the proposer."""
+    generation: int = 1
+    """How many generations were closed when it was said."""
 
     def __post_init__(self):
         if self.choice not in CHOICES:
@@ -56,7 +58,8 @@ def ask_in_terminal(
 def read_preferences(path: str | Path) -> list[Preference]:
     """Preferences of a JSONL file: `{"first": 3, "second": 7, "choice": "first", "words": ""}`.
 
-    InputError names the file and the line that is no preference.
+    `words` and `generation` (1 unless given) may be missing. InputError names the file and the
+    line that is no preference.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -74,6 +77,7 @@ def read_preferences(path: str | Path) -> list[Preference]:
                     int(entry["second"]),
                     entry["choice"],
                     str(entry.get("words", "")),
+                    int(entry.get("generation", 1)),
                 )
             )
         except (ValueError, KeyError, TypeError) as error:
