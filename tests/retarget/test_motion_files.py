@@ -207,7 +207,7 @@ def test_deepmimic_conventions(tmp_path):
     np.testing.assert_allclose(motion.root_position[-1, :2], [1.0, 0.0], atol=1e-6)
     left = motion.positions[0, motion.names.index("left_hip"), 1]
     assert left == pytest.approx(0.085)
-    assert motion.positions[0, motion.names.index("left_toe"), 0] > 0.1
+    assert motion.positions[0, motion.joint("left_toe"), 0] > 0.1
 
 
 def test_a_wrapped_loop_goes_on_walking(tmp_path):
@@ -326,6 +326,7 @@ def test_real_motion_capture(shared_data):
         knees = pose.human_q[:, [HUMAN_JOINTS.index(f"{s}_knee") for s in ("left", "right")]]
         elbows = pose.human_q[:, [HUMAN_JOINTS.index(f"{s}_elbow") for s in ("left", "right")]]
         assert knees.min() > -0.2 and elbows.max() < 0.2, motion.name
+        assert motion.joint("left_toe") is not None and motion.joint("right_toe") is not None
         for joint in ("left_hip_y", "right_hip_y"):
             assert np.abs(pose.human_q[:, HUMAN_JOINTS.index(joint)]).max() < 2.2
     cmu = {m.name: m for m in motions}["cmu_131_01"]

@@ -72,7 +72,7 @@ DEEPMIMIC_NAMES: tuple[str, ...] = (
 )  # fmt: skip
 DEEPMIMIC_ROLES: dict[str, str] = {"pelvis": "root", "chest": "chest", "neck": "neck"} | _sides(
     {"hip": "left_hip", "knee": "left_knee", "ankle": "left_ankle", "shoulder": "left_shoulder",
-     "elbow": "left_elbow", "wrist": "left_wrist"},
+     "elbow": "left_elbow", "wrist": "left_wrist", "toe": "left_toe"},
     ("left", "right"),
 )  # fmt: skip
 """The humanoid of DeepMimic; the tips of its feet are ours, they do not turn."""
