@@ -394,7 +394,7 @@ def test_labels_are_written_merged_and_replayed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", ['{"message": "x", "label": 2}', '{"label": 1}', '{"message": "", "label": 1}']
+    "line", ['{"message": "x", "label": 3}', '{"label": 1}', '{"message": "", "label": 1}']
 )
 def test_a_bad_label_file_is_named(tmp_path, line):
     path = tmp_path / "labels.jsonl"

@@ -78,12 +78,16 @@ class ScriptedAnnotator:
         else:
             self._rule = helpful
         self.noise, self.garbage, self.latency, self.seed = noise, garbage, latency, seed
+        self.alive = True
+        """Set to False to have every call fail from then on, like a server that was killed."""
         self.asked: Counter[str] = Counter()
         """How often each text was asked."""
         self._lock, self._sleep = threading.Lock(), threading.Event()
 
     def annotate(self, texts: Sequence[str]) -> list[Annotation]:
         """Apply the rule and the faults."""
+        if not self.alive:
+            raise ConnectionError("the scripted annotator is not alive")
         if self.latency:
             self._sleep.wait(self.latency)
         return [self._one(text) for text in texts]

@@ -11,7 +11,7 @@ from pathlib import Path
 from jaxrl_rewards.core import InputError
 from jaxrl_rewards.train.chat import read_jsonl
 
-CLASSES = (0, 1)
+CLASSES, RANKING_CLASSES = (0, 1), (0, 1, 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Label:
 
     message: str
     label: int
-    """0 unhelpful, 1 helpful."""
+    """0 unhelpful, 1 helpful; of a pair: 0 the first is better, 1 the second, 2 neither."""
     model: str = ""
     prompt_version: str = ""
     raw: str = ""
@@ -29,8 +29,8 @@ class Label:
     def __post_init__(self):
         if not isinstance(self.message, str) or not self.message:
             raise InputError(f"a label's message must be a non-empty text, got {self.message!r}")
-        if isinstance(self.label, bool) or self.label not in CLASSES:
-            raise InputError(f"the label of {self.message!r} must be 0 or 1, got {self.label!r}")
+        if isinstance(self.label, bool) or self.label not in RANKING_CLASSES:
+            raise InputError(f"the label of {self.message!r} must be 0, 1 or 2, got {self.label!r}")
 
 
 def read_labels(*paths: str | Path) -> dict[str, Label]:

@@ -46,6 +46,8 @@ class AnnotationSettings:
     probe_interval: float = 30.0
     invalid_limit: int = 5
     """Times that a text may turn out invalid before it is given up for good."""
+    classes: tuple[int, ...] = CLASSES
+    """Labels that count as valid; `(0, 1, 2)` for pairs of messages."""
 
     def __post_init__(self):
         if self.mode not in ("threads", "sync"):
@@ -91,7 +93,9 @@ class AnnotationService:
         self.annotator, self.settings = annotator, settings or AnnotationSettings()
         self._file, self._clock = label_file, clock
         self._random = random.Random(seed)
-        self._desk = Desk(self.settings.capacity, self.settings.invalid_limit, CLASSES)
+        self._desk = Desk(
+            self.settings.capacity, self.settings.invalid_limit, self.settings.classes
+        )
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._stop = threading.Event()
@@ -208,7 +212,9 @@ class AnnotationService:
             return
         answers, error = self._call(ticket.texts)
         for _ in range(ASK_AGAIN):
-            bad = [i for i, answer in enumerate(answers) if answer.label not in CLASSES]
+            bad = [
+                i for i, answer in enumerate(answers) if answer.label not in self.settings.classes
+            ]
             if bad and error is None:
                 second, error = self._call([ticket.texts[i] for i in bad])
                 for i, answer in zip(bad, second, strict=False):
