@@ -55,6 +55,8 @@ class EurekaConfig:
     """Further tables, with the main arms only."""
     swing_updates: int = 30
     swing_learning_rate: float = 0.1
+    ball_updates: int = 15
+    ball_learning_rate: float = 0.1
     other_candidates: int = 8
     other_generations: int = 3
 

@@ -49,6 +49,7 @@ def make_trainer(
             num_epochs=config.epochs,
             num_minibatches=1,
             normalise_rewards=True,
+            auto_reset="pool",
         ),
         network=tabular_actor_critic(env.num_states, env.spec.action_space.n),
         hparams=PPOHParams(
@@ -182,5 +183,26 @@ def swing_up_task(config: Any) -> Task:
     )
 
 
-TASKS = {"keydoor": keydoor_task, "swing-up": swing_up_task}
+def ball_task(config: Any) -> Task:
+    """A ball to be pushed around a wall, under MuJoCo, a table as policy."""
+    from jaxrl_rewards.studies import eureka_physics as ball
+
+    env = ball.BallAroundWall()
+    trainer = make_trainer(
+        config,
+        env,
+        updates=config.ball_updates,
+        learning_rate=config.ball_learning_rate,
+        measure=state_quantities(env.quantities),
+        success=ball.arrived,
+    )
+    return Task(
+        trainer=trainer,
+        quantities=dict(env.quantities),
+        text="Push a ball around the end of a wall to a goal behind it.",
+        human={"naive human": ball.NAIVE, "expert human": ball.EXPERT},
+    )
+
+
+TASKS = {"keydoor": keydoor_task, "swing-up": swing_up_task, "ball": ball_task}
 """Tasks by name; each takes the study's configuration."""
