@@ -97,18 +97,27 @@ def render(layout: Layout, config: ScreenConfig) -> UInt8[Array, "H W 3"]:
     slot = jnp.maximum(top, 0)
     edge = (within >> slot.astype(jnp.uint32)) & 1 == 0
 
-    # The stamp's row of every slot at every y, then one look-up and one shift per pixel.
+    # A stamp is a set of columns per row, so a pixel is inked when its row's set and its column's
+    # bit meet: two look-ups, and a third for the colour. Look-ups are what a pixel costs.
     row = jnp.floor_divide(y - style["top"][:, None], config.scale)
     words = jnp.take_along_axis(style["rows"], jnp.clip(row, 0, 4), axis=1)
     words = jnp.where((row >= 0) & (row < 5), words, jnp.uint32(0))
-    word = words.reshape(-1)[slot * config.height + y[:, None]]
-    column = jnp.floor_divide(x - style["left"][slot], config.scale)
-    inked = (word >> (column & 31).astype(jnp.uint32)) & 1 == 1
-    inked = inked & (column >= 0) & (column < 32) & (~edge | style["bare"][slot])
-    choice = jnp.where(inked, 2, edge.astype(jnp.int32))
-    table = jnp.stack([style["fill"], style["border"], style["ink"]], axis=-1).reshape(-1)
-    colour = jnp.where(top >= 0, table[3 * slot + choice], style["desktop"])
+    column = jnp.floor_divide(x - style["left"][:, None], config.scale)
+    bits = jnp.uint32(1) << jnp.clip(column, 0, 31).astype(jnp.uint32)
+    bits = jnp.where((column >= 0) & (column < 32), bits, jnp.uint32(0))
+    word = _look_up(words, slot * config.height + y[:, None])
+    bit = _look_up(bits, slot * config.width + x)
+    choice = 2 * (word & bit != 0).astype(jnp.int32) + edge
+    inked_edge = jnp.where(style["bare"], style["ink"], style["border"])
+    table = jnp.stack([style["fill"], style["border"], style["ink"], inked_edge], axis=-1)
+    table = jnp.append(table, style["desktop"])
+    colour = _look_up(table, jnp.where(top >= 0, 4 * slot + choice, table.size - 1))
     return jax.lax.bitcast_convert_type(colour, jnp.uint8)[..., :3]
+
+
+def _look_up(table: Array, index: Array) -> Array:
+    """Entries of the flattened table at indices that are known to lie within it."""
+    return table.reshape(-1).at[index].get(mode="promise_in_bounds")
 
 
 def _slots(at: Array, low: Array, high: Array, valid: Array) -> Array:
