@@ -80,7 +80,7 @@ def mutate_arrays(rng):
     arrays = amass_arrays(count=3)
     for _ in range(rng.choice([1, 1, 2])):
         key = rng.choice(["poses", "trans", "mocap_framerate"])
-        if key not in arrays:
+        if key not in arrays or arrays[key].dtype.kind != "f" or not arrays[key].size:
             continue
         values = np.array(arrays[key])
         kind = rng.randrange(6)
@@ -93,7 +93,8 @@ def mutate_arrays(rng):
         elif kind == 2:
             arrays[key] = values.reshape(-1)[: rng.randrange(values.size + 1)]
         elif kind == 3:
-            arrays[key] = values.astype(rng.choice(["f2", "f4", "i1", "c8", "S5", "?", "U3"]))
+            with np.errstate(invalid="ignore", over="ignore"):
+                arrays[key] = values.astype(rng.choice(["f2", "f4", "i1", "c8", "S5", "?", "U3"]))
         elif kind == 4:
             arrays[key] = values[None] if rng.random() < 0.5 else values.T
         else:
