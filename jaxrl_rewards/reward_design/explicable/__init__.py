@@ -1,0 +1,89 @@
+"""Rewards designed by a teacher that knows the model: explicable, adaptive; and without one."""
+
+from jaxrl_rewards.reward_design.explicable.exploration import (
+    Shaping,
+    ShapingSettings,
+    exploration_bonus,
+    selfrs_update,
+    shaped_learning,
+    shaping_settings,
+)
+from jaxrl_rewards.reward_design.explicable.gaps import (
+    finite_gap_matrices,
+    gap_matrix,
+    policy_matrices,
+)
+from jaxrl_rewards.reward_design.explicable.greedy import select_states
+from jaxrl_rewards.reward_design.explicable.informativeness import (
+    adaptive_weights,
+    finite_gaps,
+    informativeness_adaptive,
+    informativeness_exprd,
+    potential_shaped_reward,
+    state_visitation,
+)
+from jaxrl_rewards.reward_design.explicable.planning import (
+    Target,
+    optimal_values,
+    policy_values,
+    share_of_optimal,
+    target_of,
+)
+from jaxrl_rewards.reward_design.explicable.programme import (
+    Design,
+    DesignProblem,
+    solve_explicable,
+    solve_linear,
+)
+from jaxrl_rewards.reward_design.explicable.tabular_learning import (
+    Episode,
+    ReinforceState,
+    Sampler,
+    discounted_returns,
+    make_sampler,
+    play,
+    q_learning,
+    reinforce_chunk,
+    reinforce_start,
+    reinforce_tabular_update,
+    softmax_policy,
+)
+
+__all__ = [
+    "Design",
+    "DesignProblem",
+    "Episode",
+    "ReinforceState",
+    "Sampler",
+    "Shaping",
+    "ShapingSettings",
+    "Target",
+    "adaptive_weights",
+    "discounted_returns",
+    "exploration_bonus",
+    "finite_gap_matrices",
+    "finite_gaps",
+    "gap_matrix",
+    "informativeness_adaptive",
+    "informativeness_exprd",
+    "make_sampler",
+    "optimal_values",
+    "play",
+    "policy_matrices",
+    "policy_values",
+    "potential_shaped_reward",
+    "q_learning",
+    "reinforce_chunk",
+    "reinforce_start",
+    "reinforce_tabular_update",
+    "select_states",
+    "selfrs_update",
+    "shaped_learning",
+    "shaping_settings",
+    "share_of_optimal",
+    "softmax_policy",
+    "solve_explicable",
+    "solve_linear",
+    "state_visitation",
+    "target_of",
+]

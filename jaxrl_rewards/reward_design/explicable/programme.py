@@ -1,0 +1,258 @@
+"""The linear programmes that design a reward; solved on the host by HiGHS, in float64."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxrl_rewards.core import InputError
+from jaxrl_rewards.core.tabular import TabularModel
+from jaxrl_rewards.reward_design.explicable.gaps import finite_gap_matrices, gap_matrix
+from jaxrl_rewards.reward_design.explicable.planning import Target, target_of
+
+HORIZONS = (1, 4, 8, 16, 32)
+SLACK = 1.0 + 1e-5
+"""The explicable programme divides its margins by this, so that R̄ itself is well inside."""
+METHOD = "highs-ds"
+"""The arg-max is not unique: one fixed solver gives one reward."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Design:
+    """A designed reward."""
+
+    reward: np.ndarray
+    """Float64 `[S, A]`."""
+    objective: float
+    """What was optimised: `−I(R)` for the explicable programme, `I_L(R)` for the adaptive one."""
+    states: tuple[int, ...]
+    """States in which the reward may differ from 0."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DesignProblem:
+    """A decision process, the policy to keep optimal, and the bounds of the reward."""
+
+    transition: np.ndarray
+    """`[S, A, S]`."""
+    discount: float
+    actions: np.ndarray
+    """π*, int `[S]`."""
+    optimal: np.ndarray
+    """Optimal actions, bool `[S, A]`; list ties, or there may be no feasible reward."""
+    margins: np.ndarray
+    """δ, `[S]`."""
+    horizons: tuple[int, ...] = HORIZONS
+    max_reward: float = 10.0
+    """`|R(s, a)|` is at most this."""
+
+    def __post_init__(self):
+        if not self.max_reward > 0.0:
+            raise InputError(f"max_reward must be positive, got {self.max_reward}")
+
+    @classmethod
+    def of(cls, model: TabularModel, target: Target | None = None, **options: Any) -> DesignProblem:
+        """The problem of keeping a model's optimal policy."""
+        target = target_of(model) if target is None else target
+        return cls(
+            transition=model.transition,
+            discount=model.discount,
+            actions=target.actions,
+            optimal=target.optimal,
+            margins=target.margins,
+            **options,
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """`(S, A)`."""
+        return self.optimal.shape
+
+    @functools.cached_property
+    def infinite(self) -> np.ndarray:
+        """`A_∞`, `[S·A, S·A]`."""
+        return gap_matrix(self.transition, self.discount, self.actions)
+
+    @functools.cached_property
+    def finite(self) -> np.ndarray:
+        """`A_h`, `[H, S·A, S·A]`."""
+        return finite_gap_matrices(self.transition, self.discount, self.actions, self.horizons)
+
+    def required_gaps(self, slack: float = 1.0) -> np.ndarray:
+        """What `A_∞ R` must reach: `δ_s / slack`, 0 for optimal actions; `[S, A]`."""
+        return np.where(self.optimal, 0.0, self.margins[:, None] / slack)
+
+    def shortfall(self, reward: np.ndarray, slack: float = 1.0) -> np.ndarray:
+        """By how much a reward misses each required gap; `[S, A]`, at most 0 where it keeps it."""
+        gaps = (self.infinite @ np.asarray(reward, np.float64).reshape(-1)).reshape(self.shape)
+        return self.required_gaps(slack) - gaps
+
+    def check_states(self, states: Sequence[int]) -> tuple[int, ...]:
+        """The states sorted and without repetition; InputError where one does not exist."""
+        wrong = [s for s in states if not 0 <= s < self.shape[0]]
+        if wrong:
+            raise InputError(f"active state {wrong[0]} does not exist; there are {self.shape[0]}")
+        if not len(states):
+            raise InputError("there are no active states; name those that may be rewarded")
+        return tuple(sorted({int(s) for s in states}))
+
+
+def solve_explicable(
+    problem: DesignProblem, states: Sequence[int], *, least_sum: bool = False
+) -> Design:
+    """The most informative reward that is 0 outside `states` and keeps the target optimal.
+
+    Minimise `−I(R)` subject to `A_∞ R ≥ δ/(1 + 1e-5)` and `|R| ≤ R_max`: a linear programme with
+    one hinge variable per horizon and state. With `least_sum` the optimal reward of the least sum
+    of absolute values is taken; otherwise any vertex that the solver finds. InputError where no
+    reward is feasible, with the state at fault. Devidze et al., NeurIPS 2021, equation 6.
+    """
+    from scipy import sparse
+
+    states = problem.check_states(states)
+    count, actions = problem.shape
+    columns = (np.asarray(states)[:, None] * actions + np.arange(actions)).reshape(-1)
+    margins = problem.margins / SLACK
+    asked = np.flatnonzero(~problem.optimal.reshape(-1))
+    of_state = asked // actions
+    hinges = len(problem.horizons) * count
+    blocks = [
+        sparse.hstack(
+            [
+                sparse.csr_matrix(-problem.infinite[:, columns]),
+                sparse.csr_matrix((count * actions, hinges)),
+            ]
+        )
+    ]
+    limits = [-problem.required_gaps(SLACK).reshape(-1)]
+    for index, matrix in enumerate(problem.finite):
+        place = (np.arange(len(asked)), index * count + of_state)
+        hinge = sparse.csr_matrix((-np.ones(len(asked)), place), shape=(len(asked), hinges))
+        blocks.append(sparse.hstack([sparse.csr_matrix(-matrix[asked][:, columns]), hinge]))
+        limits.append(-margins[of_state])
+    rows, limit = sparse.vstack(blocks).tocsr(), np.concatenate(limits)
+    cost = np.concatenate([np.zeros(len(columns)), np.full(hinges, 1.0 / hinges)])
+    bounds = [(-problem.max_reward, problem.max_reward)] * len(columns) + [(0.0, None)] * hinges
+    solution, objective = _solve(problem, states, columns, cost, rows, limit, bounds)
+    if least_sum:
+        solution = _least_sum(cost, rows, limit, bounds, len(columns), objective)
+    return Design(
+        reward=_fill(problem, columns, solution[: len(columns)]),
+        objective=float(objective),
+        states=states,
+    )
+
+
+def solve_linear(
+    problem: DesignProblem, weights: np.ndarray, features: np.ndarray | None = None
+) -> Design:
+    """Maximise `Σ weights · R` over the rewards that keep the target optimal, `|R| ≤ R_max`.
+
+    `weights` `[S, A]`, e.g. `adaptive_weights`; all 0 asks for any feasible reward. With
+    `features` `[S, K]` the reward is `features · w`, one `w` per feature and action. InputError
+    where no reward is feasible. Devidze et al., AAMAS 2024, equation 7.
+    """
+    count, actions = problem.shape
+    states = tuple(range(count))
+    if features is None:
+        basis = np.eye(count * actions)
+    else:
+        features = np.asarray(features, np.float64)
+        if features.ndim != 2 or len(features) != count:
+            raise InputError(f"features have shape {features.shape}; {count} rows are needed")
+        basis = np.kron(features, np.eye(actions))
+        states = tuple(int(s) for s in np.flatnonzero(np.any(features != 0.0, axis=1)))
+    flat = np.asarray(weights, np.float64).reshape(-1)
+    scale = float(np.abs(flat).max())
+    cost = -(flat / scale if scale > 0.0 else flat) @ basis
+    rows = -problem.infinite @ basis
+    limit = -problem.required_gaps().reshape(-1)
+    largest = problem.max_reward
+    if features is None:
+        bounds = [(-largest, largest)] * basis.shape[1]
+    else:
+        used = np.flatnonzero(np.any(basis != 0.0, axis=1))
+        rows = np.concatenate([rows, basis[used], -basis[used]])
+        limit = np.concatenate([limit, np.full(2 * len(used), largest)])
+        bounds = [(None, None)] * basis.shape[1]
+    solution, _ = _solve(problem, states, basis, cost, rows, limit, bounds)
+    reward = (basis @ solution).reshape(count, actions)
+    return Design(reward=reward, objective=float(flat @ reward.reshape(-1)), states=states)
+
+
+def _solve(problem, states, columns, cost, rows, limit, bounds) -> tuple[np.ndarray, float]:
+    from scipy.optimize import linprog
+
+    result = linprog(cost, A_ub=rows, b_ub=limit, bounds=bounds, method=METHOD)
+    if result.x is not None and result.status == 0:
+        return result.x, result.fun
+    if result.status == 2:
+        raise InputError(_explain(problem, states, columns))
+    raise InputError(f"the linear programme was not solved: {result.message}")
+
+
+def _explain(problem: DesignProblem, states: tuple[int, ...], columns: np.ndarray) -> str:
+    """Which required gap cannot be kept, by the programme with the least total violation."""
+    from scipy.optimize import linprog
+
+    basis = columns if columns.ndim == 2 else np.eye(np.prod(problem.shape))[:, columns]
+    rows = -problem.infinite @ basis
+    size, free = rows.shape
+    used = np.flatnonzero(np.any(basis != 0.0, axis=1))
+    bound = np.hstack([basis[used], np.zeros((len(used), size))])
+    result = linprog(
+        np.concatenate([np.zeros(free), np.ones(size)]),
+        A_ub=np.vstack([np.hstack([rows, -np.eye(size)]), bound, -bound]),
+        b_ub=np.concatenate(
+            [-problem.required_gaps().reshape(-1), np.full(2 * len(used), problem.max_reward)]
+        ),
+        bounds=[(None, None)] * free + [(0.0, None)] * size,
+        method=METHOD,
+    )
+    violation = result.x[free:].reshape(problem.shape)
+    state, action = np.unravel_index(int(np.argmax(violation)), problem.shape)
+    shown = f"{len(states)} states" if len(states) > 12 else f"states {list(states)}"
+    return (
+        f"no reward on {shown} with |R| <= {problem.max_reward:g} keeps the target policy optimal: "
+        f"in state {state} action {action} stays {violation[state, action]:.3g} short of the gap "
+        f"{problem.required_gaps()[state, action]:.3g}; add active states (the goals first), raise "
+        "max_reward, or list ties among optimal actions"
+    )
+
+
+def _least_sum(cost, rows, limit, bounds, free, objective) -> np.ndarray:
+    """Among the optimal solutions, one whose first `free` entries have the least absolute sum."""
+    from scipy import sparse
+    from scipy.optimize import linprog
+
+    size = len(cost)
+    identity = sparse.hstack([sparse.eye(free), sparse.csr_matrix((free, size - free))])
+    split = sparse.vstack(
+        [
+            sparse.hstack([rows, sparse.csr_matrix((rows.shape[0], free))]),
+            sparse.hstack([sparse.csr_matrix(cost), sparse.csr_matrix((1, free))]),
+            sparse.hstack([identity, -sparse.eye(free)]),
+            sparse.hstack([-identity, -sparse.eye(free)]),
+        ]
+    ).tocsr()
+    room = objective + 1e-9 * max(1.0, abs(objective))
+    result = linprog(
+        np.concatenate([np.zeros(size), np.ones(free)]),
+        A_ub=split,
+        b_ub=np.concatenate([limit, [room], np.zeros(2 * free)]),
+        bounds=[*bounds, *([(0.0, None)] * free)],
+        method=METHOD,
+    )
+    if result.x is None or result.status != 0:
+        raise InputError(f"the least sum of rewards was not found: {result.message}")
+    return result.x[:size]
+
+
+def _fill(problem: DesignProblem, columns: np.ndarray, values: np.ndarray) -> np.ndarray:
+    reward = np.zeros(problem.shape).reshape(-1)
+    reward[columns] = np.where(np.abs(values) < 1e-9, 0.0, values)
+    return reward.reshape(problem.shape)
