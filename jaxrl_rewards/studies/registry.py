@@ -13,6 +13,7 @@ MODULES: dict[str, str] = {
     "eureka": "jaxrl_rewards.studies.eureka",
     "grpo_ppo_core": "jaxrl_rewards.studies.grpo_ppo_core",
     "gui_g2": "jaxrl_rewards.studies.gui_g2",
+    "sparse_retargeting": "jaxrl_rewards.studies.sparse_retargeting",
 }
 
 

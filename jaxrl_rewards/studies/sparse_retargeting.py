@@ -37,7 +37,6 @@ from jaxrl_rewards.studies.sparse_retargeting_kinematic import kinematic_checks,
 from jaxrl_rewards.studies.sparse_retargeting_training import (
     Arm,
     evaluate,
-    follow,
     make_arm,
     train,
 )
@@ -122,14 +121,10 @@ def run_body(
     Returns `rows[arm][metric]` and `curves[arm][metric]` with a leading axis of seeds, and `q`
     `[clips, steps, 11]`, how the first seed of the first arm follows the unseen clips.
     """
-    key_clips, _, key_runs = jax.random.split(jax.random.key(ROOT_KEY), 3)
-    env = PlanarRetarget(name, clips=1)
-    seconds = config.evaluation_steps / 30.0
-    train_clips, _ = jax.jit(
-        lambda key: make_clips(key, env.body, clips=config.clips, seconds=seconds)
-    )(key_clips)
-    fresh, _ = unseen_clips(env.body, config)
-    params = env.default_params().replace(clips=train_clips)
+    env = PlanarRetarget(name)
+    known_clips, fresh, _ = study_clips(env.body, config)
+    params = env.params_with(known_clips)
+    key_runs = jax.random.fold_in(jax.random.key(ROOT_KEY), 1)
     seeds = [jax.random.fold_in(key_runs, seed) for seed in range(config.seeds)]
     known = arms(config)
     repeated = [known[arm] for arm in chosen for _ in seeds]
@@ -142,6 +137,7 @@ def run_body(
     )
     gains = jnp.stack([arm.sensor_gain for arm in repeated])
     measured = evaluate(env, learner, states, params, gains, fresh, config.evaluation_steps)
+    shown = measured.pop("q")[0]
 
     def by_arm(values: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
         shaped = {
@@ -150,8 +146,6 @@ def run_body(
         }
         return {arm: {key: v[i] for key, v in shaped.items()} for i, arm in enumerate(chosen)}
 
-    first = jax.tree.map(lambda leaf: leaf[0], states)
-    shown = follow(env, learner, first, params, fresh, config.evaluation_steps)
     progress("done", 1.0)
     return {
         "rows": by_arm(measured),
@@ -160,14 +154,22 @@ def run_body(
     }
 
 
-def unseen_clips(
+def study_clips(
     body: PlanarBody, config: SparseRetargetingConfig
-) -> tuple[PlanarClips, MotionStyle]:
-    """The clips to evaluate on, and their styles, which are the same for every character."""
-    key = jax.random.split(jax.random.key(ROOT_KEY), 3)[1]
-    seconds = config.evaluation_steps / 30.0
-    make = jax.jit(lambda k: make_clips(k, body, clips=config.evaluation_clips, seconds=seconds))
-    return make(key)
+) -> tuple[PlanarClips, PlanarClips, MotionStyle]:
+    """The clips to train on, those to evaluate on, and the styles of the latter.
+
+    Styles are the same for every character.
+    """
+    count, seconds = config.clips + config.evaluation_clips, config.evaluation_steps / 30.0
+    make = jax.jit(lambda key: make_clips(key, body, clips=count, seconds=seconds))
+    both, styles = make(jax.random.fold_in(jax.random.key(ROOT_KEY), 0))
+    known, fresh = both.table[: config.clips], both.table[config.clips :]
+    return (
+        PlanarClips(table=known),
+        PlanarClips(table=fresh),
+        jax.tree.map(lambda leaf: leaf[config.clips :], styles),
+    )
 
 
 def run(config: SparseRetargetingConfig, report: Callable[[str, float], None]) -> StudyResult:
@@ -188,7 +190,7 @@ def run(config: SparseRetargetingConfig, report: Callable[[str, float], None]) -
             for title, name in CURVES.items():
                 curves[title][row] = part["curves"][arm][name]
     human = BODIES["human"]
-    fresh, styles = unseen_clips(human, config)
+    _, fresh, styles = study_clips(human, config)
     table[KINEMATIC] = kinematic_row(human, fresh)
     budget = {
         "samples per run": config.num_envs * config.unroll_length * config.updates,

@@ -152,11 +152,12 @@ def evaluate(
 ) -> dict[str, np.ndarray]:
     """Follow every clip from its beginning for `steps` steps with the mean action.
 
-    Returns per run: `survive` (share of clips followed to the end), `seconds` (mean time to the
-    end of an episode), and, over the steps before it, `keypoint_error` (mean distance over the
-    scale, metres), `leg_error` (mean absolute angle, radians), `contact_match` (share of feet and
-    steps), `action_change` (mean absolute second difference of the servos' targets, rad/s²) and
-    `foot_skate` (mean speed of touching feet, m/s).
+    Returns `q` float32 `[runs, clips, steps, 11]`, the character's coordinates (beyond the end of
+    an episode it goes on as it can), and per run: `survive` (share of clips followed to the end),
+    `seconds` (mean time to the end of an episode), and, over the steps before it,
+    `keypoint_error` (mean distance over the scale, metres), `leg_error` (mean absolute angle,
+    radians), `contact_match` (share of feet and steps), `action_change` (mean absolute second
+    difference of the servos' targets, rad/s²) and `foot_skate` (mean speed of touching feet, m/s).
     """
     count = clips.table.shape[0]
     params = params.replace(clips=clips, max_steps=jnp.asarray(steps, jnp.int32))
@@ -194,15 +195,16 @@ def evaluate(
                 name: sums[name] + jnp.where(alive, gain_now, 0.0)
                 for name, gain_now in gained.items()
             }
-            return (world, seen.obs, alive, last, sums), None
+            return (world, seen.obs, alive, last, sums), world.physics.qpos
 
         alive = jnp.ones((count,), bool)
         carry = (world, timestep.obs, alive, world.action, sums)
-        (_, _, alive, _, sums), _ = jax.lax.scan(step, carry, jnp.arange(steps))
+        (_, _, alive, _, sums), q = jax.lax.scan(step, carry, jnp.arange(steps))
         total = {name: value.sum() for name, value in sums.items()}
         taken = jnp.maximum(total["steps"], 1.0)
         change = total["change"] / jnp.maximum(total["change_steps"], 1.0)
         return {
+            "q": jnp.moveaxis(q, 0, 1),
             "survive": alive.mean(),
             "seconds": (sums["steps"] / RATE).mean(),
             "keypoint_error": total["keypoint"] / taken,
@@ -213,35 +215,3 @@ def evaluate(
         }
 
     return jax.device_get(jax.jit(jax.vmap(one_run))(states, sensor_gain))
-
-
-def follow(
-    env: PlanarRetarget,
-    learner: Learner,
-    state: LearnerState,
-    params: PlanarParams,
-    clips: PlanarClips,
-    steps: int,
-) -> np.ndarray:
-    """Coordinates `[clips, steps, 11]` of one run's character while it follows every clip.
-
-    Beyond the end of an episode the character goes on as it can.
-    """
-    count = clips.table.shape[0]
-    params = params.replace(clips=clips, max_steps=jnp.asarray(steps, jnp.int32))
-
-    def play(state):
-        begin = jax.vmap(lambda clip: env.start_at(clip, jnp.int32(HISTORY), params))
-        keys = jnp.zeros((count,), jnp.uint32)
-
-        def step(carry, _):
-            world, obs = carry
-            action = jax.vmap(lambda one: learner.act(state, one, None, None)[0])(obs)
-            world, seen = jax.vmap(env.step, (0, 0, 0, None))(keys, world, action, params)
-            return (world, seen.obs), world.physics.qpos
-
-        world, timestep = begin(jnp.arange(count))
-        _, q = jax.lax.scan(step, (world, timestep.obs), None, length=steps)
-        return jnp.moveaxis(q, 0, 1)
-
-    return jax.device_get(jax.jit(play)(state))

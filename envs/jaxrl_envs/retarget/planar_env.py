@@ -23,7 +23,7 @@ from jaxrl_envs.retarget.planar_body import (
     keypoints,
 )
 from jaxrl_envs.retarget.planar_clips import PlanarClips, PlanarFrame, make_clips
-from jaxrl_envs.retarget.planar_motion import HISTORY
+from jaxrl_envs.retarget.planar_motion import HISTORY, RATE
 from jaxrl_rewards.core import Box, DictSpace, EnvSpec, InputError, TimeStep, first_timestep, record
 from jaxrl_rewards.rewards.base import Reward
 from jaxrl_rewards.rewards.imitation_terms import Tracking, retarget_terms
@@ -88,7 +88,7 @@ class PlanarRetarget:
     - Reward: the eight terms of `retarget_terms`, lengths and speeds divided by the scale; 0 for
       a step whose physics diverged.
     - Termination: a keypoint too far from its reference, a root too low, or diverged physics.
-      Truncation: 300 steps.
+      Truncation: 150 steps.
     - Reset: the reference's state at a random moment of a random clip that leaves room for
       `max_steps`.
     - `info`: keypoint errors over the scale, absolute joint errors, contacts and their labels,
@@ -100,9 +100,9 @@ class PlanarRetarget:
         self,
         body: str | PlanarBody = "human",
         *,
-        clips: int = 256,
+        clips: int = 64,
         seed: int = 0,
-        max_steps: int = 300,
+        max_steps: int = 150,
         engine: str = "auto",
         threads: int | None = None,
     ):
@@ -132,18 +132,17 @@ class PlanarRetarget:
             term_names=retarget_terms().names,
         )
 
-    def make_clips(self, key: jax.Array, clips: int) -> PlanarClips:
-        """Random clips for this character that have room for an episode of any start."""
-        made, _ = jax.jit(
-            lambda k: make_clips(k, self.body, clips=clips, seconds=self._max_steps / 30.0)
-        )(key)
-        return made
-
     def default_params(self) -> PlanarParams:
         """The published weights and thresholds, and clips from the constructor's seed."""
+        key, seconds = jax.random.key(self._seed), self._max_steps / RATE
+        make = jax.jit(lambda k: make_clips(k, self.body, clips=self._clips, seconds=seconds)[0])
+        return self.params_with(make(key))
+
+    def params_with(self, clips: PlanarClips) -> PlanarParams:
+        """The published weights and thresholds, with given clips for this character."""
         number = lambda value: jnp.asarray(value, jnp.float32)  # noqa: E731
         return PlanarParams(
-            clips=self.make_clips(jax.random.key(self._seed), self._clips),
+            clips=clips,
             sensor_gain=number(1.0),
             privileged_gain=number(1.0),
             action_scale=number(0.6),
