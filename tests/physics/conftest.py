@@ -6,14 +6,13 @@ import pytest
 mujoco = pytest.importorskip("mujoco", reason="needs the extra 'physics'")
 
 
-def walker(*, floor: bool = True, iterations: int = 100, servos: bool = True):
+def walker(*, floor: bool = True, servos: bool = True, limit: float = 20.0):
     """A box on two legs with sphere feet: 8 degrees of freedom, only the feet touch the floor."""
     from jaxrl_envs.physics import add_position_servo
 
     spec = mujoco.MjSpec()
     spec.option.timestep = 0.005
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    spec.option.iterations = iterations
     world = spec.worldbody
     if floor:
         world.add_geom(
@@ -57,7 +56,7 @@ def walker(*, floor: bool = True, iterations: int = 100, servos: bool = True):
             objname=f"{side}_sole",
         )
         if servos:
-            add_position_servo(spec, side, kp=40.0, kd=2.0, limit=20.0)
+            add_position_servo(spec, side, kp=40.0, kd=2.0, limit=limit)
     spec.add_sensor(
         name="head_velocity",
         type=mujoco.mjtSensor.mjSENS_FRAMELINVEL,

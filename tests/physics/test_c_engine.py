@@ -98,16 +98,21 @@ def test_a_world_does_not_depend_on_its_batch(physics, rolled):
     other = rolling(physics, qpos[order], qvel[order], ctrl[:3, order])
     np.testing.assert_array_equal(other.packed, states.packed[:3, order])
     np.testing.assert_array_equal(other.site_linvel, states.site_linvel[:3, order])
-    alone = physics.reset(qpos[2], qvel[2])
+    alone, step = physics.reset(qpos[2], qvel[2]), jax.jit(physics.step)
     for t in range(3):
-        alone = physics.step(alone, ctrl[t, 2])
+        alone = step(alone, ctrl[t, 2])
         np.testing.assert_array_equal(alone.packed, states.packed[t, 2])
 
 
 def test_nested_vmap_keeps_the_batch_whole(physics, rolled):
     qpos, qvel, ctrl, states = rolled
-    start = jax.vmap(physics.reset)(qpos, qvel)
-    many = jax.jit(jax.vmap(jax.vmap(physics.step, (0, None)), (None, 0)))(start, ctrl[0])
+
+    @jax.jit
+    def all_pairs(qpos, qvel, controls):
+        start = jax.vmap(physics.reset)(qpos, qvel)
+        return jax.vmap(jax.vmap(physics.step, (0, None)), (None, 0))(start, controls)
+
+    many = all_pairs(qpos, qvel, ctrl[0])
     assert many.qpos.shape == (NUMBER, NUMBER, physics.model.nq)
     diagonal = np.arange(NUMBER)
     np.testing.assert_array_equal(many.packed[diagonal, diagonal], states.packed[0])
@@ -144,13 +149,15 @@ def test_a_broken_world_touches_no_other(model, physics, rolled, broken):
     for leaf in jax.tree.leaves(after):
         assert np.isfinite(np.asarray(leaf)).all()
     # the broken one waits in the reference pose, flagged until reset, and steps on from there
-    rest = physics.reset()
+    rest = jax.jit(physics.reset)()
     np.testing.assert_array_equal(after.packed[2], rest.packed)
     np.testing.assert_array_equal(after.qpos[2], rest.qpos)
     np.testing.assert_array_equal(after.site_pos[2], rest.site_pos)
     further = step(after, ctrl[11], np.zeros_like(force))
     assert list(np.flatnonzero(further.bad_physics)) == [2]
-    np.testing.assert_array_equal(further.packed[2], physics.step(rest, ctrl[11, 2]).packed)
+    np.testing.assert_array_equal(
+        further.packed[2], jax.jit(physics.step)(rest, ctrl[11, 2]).packed
+    )
     np.testing.assert_array_equal(further.packed[others], states.packed[11, others])
 
 
@@ -161,10 +168,11 @@ def test_a_world_that_diverges_by_itself_is_flagged(make_walker, tmp_path, monke
     physics = make_physics(model, engine="c", substeps=20)
     qvel = np.zeros((3, model.nv), np.float32)
     qvel[1, 3:6] = 9e5  # within the limit, and more than the integrator can follow
-    start = jax.vmap(lambda v: physics.reset(qvel=v))(qvel)
+    start = jax.jit(jax.vmap(lambda v: physics.reset(qvel=v)))(qvel)
     assert not start.bad_physics.any()
+    step = jax.jit(jax.vmap(lambda state: physics.step(state, jnp.zeros(0))))
     for _ in range(3):
-        start = jax.vmap(physics.step)(start, jnp.zeros((3, 0)))
+        start = step(start)
     assert list(np.asarray(start.bad_physics)) == [False, True, False]
     np.testing.assert_array_equal(start.packed[0], start.packed[2])
     assert not list(tmp_path.iterdir()), "MuJoCo's log of warnings was written"
@@ -173,7 +181,7 @@ def test_a_world_that_diverges_by_itself_is_flagged(make_walker, tmp_path, monke
 def test_reset_with_broken_numbers_gives_the_reference_pose(model, physics):
     qpos = np.tile(model.qpos0, (3, 1)).astype(np.float32)
     qpos[1, 2] = np.nan
-    states = jax.vmap(physics.reset)(qpos)
+    states = jax.jit(jax.vmap(physics.reset))(qpos)
     assert list(np.asarray(states.bad_physics)) == [False, True, False]
     for leaf in jax.tree.leaves(states):
         np.testing.assert_array_equal(np.asarray(leaf)[0], np.asarray(leaf)[2])
@@ -244,9 +252,9 @@ def test_checks_of_shape_name_the_argument(model, physics):
 def test_the_servo_is_a_clipped_pd_law_at_every_substep(make_walker):
     model = make_walker(floor=False)
     physics = make_physics(model, engine="c", substeps=1, outputs=("actuator_force",))
-    state = physics.reset()
+    state, step = jax.jit(physics.reset)(), jax.jit(physics.step)
     for target in ([0.3, -0.2], [3.0, -3.0], [0.1, 0.4]):
         angle, speed = np.asarray(state.qpos[7:]), np.asarray(state.qvel[6:])
-        state = physics.step(state, jnp.asarray(target))
+        state = step(state, jnp.asarray(target))
         expected = np.clip(40.0 * (np.array(target) - angle) - 2.0 * speed, -20.0, 20.0)
         np.testing.assert_allclose(state.actuator_force, expected, rtol=1e-5)

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from jaxrl_envs.physics.derived import state_sensors
 from jaxrl_envs.physics.state import PhysicsState
 from jaxrl_envs.physics.versions import require_mujoco
 from jaxrl_rewards.core import InputError
@@ -48,6 +49,11 @@ class CEngine:
         shapes |= {field: getattr(data, field).shape for field in fields} | {"bad_physics": ()}
         self._columns, self._width = _columns(shapes)
         self._shapes = shapes
+        self._of_force = np.zeros(self._width, bool)
+        if "actuator_force" in fields:
+            self._of_force[self._columns["actuator_force"]] = True
+        if "sensordata" in fields:
+            self._of_force[self._columns["sensordata"]] = ~state_sensors(model)
         self._idle: OrderedDict[int, list[_Simulations]] = OrderedDict()
         self._lock = threading.Lock()
         self._step = _not_differentiable(self._call_step)
@@ -110,8 +116,7 @@ class CEngine:
             row[:, : rows.shape[1]] = rows
             bad = self._replace_bad(row, worlds.rest)
             worlds.forward()
-            row[:, self._carried - self._model.nv : self._carried] = 0.0  # starts as mj_step would
-            return self._results(worlds, bad, lead)
+            return self._results(worlds, bad, np.ones(len(bad), bool), lead)
 
     def _host_step(self, packed: Any, given: Any) -> tuple[np.ndarray, np.ndarray]:
         packed, given = np.asarray(packed), np.asarray(given)
@@ -128,8 +133,7 @@ class CEngine:
             if again.any():
                 row[again] = worlds.rest
                 worlds.forward(np.flatnonzero(again))
-                row[again] = worlds.rest
-            return self._results(worlds, again, lead)
+            return self._results(worlds, again, again, lead)
 
     def _replace_bad(self, row: np.ndarray, rest: np.ndarray) -> np.ndarray:
         """Put worlds that are not finite or beyond the limit at rest; which they were."""
@@ -144,7 +148,7 @@ class CEngine:
         return bad
 
     def _results(
-        self, worlds: _Simulations, bad: np.ndarray, lead: tuple[int, ...]
+        self, worlds: _Simulations, bad: np.ndarray, still: np.ndarray, lead: tuple[int, ...]
     ) -> tuple[np.ndarray, np.ndarray]:
         n = len(bad)
         numbers = np.empty((n, self._width), np.float32)
@@ -153,6 +157,8 @@ class CEngine:
                 numbers[:, columns] = bad[:, None]
             else:
                 numbers[:, columns] = worlds.bound[name].reshape(n, -1)
+        if still.any():
+            numbers[np.ix_(still, self._of_force)] = 0.0  # no force has been computed
         packed = np.ascontiguousarray(worlds.batch.state[:, : self._carried]).view(np.uint32)
         return packed.reshape(*lead, -1), numbers.reshape(*lead, -1)
 
@@ -197,9 +203,9 @@ class _Simulations:
         self._force[...] = given[:, nu:] if given.shape[1] > nu else 0.0
 
     def forward(self, ids: np.ndarray | None = None) -> None:
-        """Derived fields of the present state, without control."""
-        self._ctrl[slice(None) if ids is None else ids] = 0.0
-        self._run(lambda: self.batch.forward(ids=ids))
+        """Positions and velocities brought up to date, without forces."""
+        stage = self._mujoco.mjtStage.mjSTAGE_VEL
+        self._run(lambda: self.batch.forward(ids=ids, stage=stage))
 
     def step(self, substeps: int) -> np.ndarray:
         """Substeps, then positions and velocities brought up to date; which worlds failed."""

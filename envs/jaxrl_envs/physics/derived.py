@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from jaxrl_envs.physics.versions import require_mujoco
+
 _NEEDS = {
     "body_pos": ("xpos",),
     "body_quat": ("xquat",),
@@ -65,3 +67,13 @@ class Derivation:
 def derivation(model: Any, outputs: tuple[str, ...]) -> Derivation:
     """The derivation of `outputs` for a compiled model."""
     return Derivation(outputs, np.array(model.body_rootid), np.array(model.site_bodyid))
+
+
+def state_sensors(model: Any) -> np.ndarray:
+    """Which numbers of `sensordata` follow from positions and velocities alone, bool."""
+    last_stage = int(require_mujoco().mjtStage.mjSTAGE_ACC)
+    found = np.zeros(model.nsensordata, bool)
+    for i in range(model.nsensor):
+        first = model.sensor_adr[i]
+        found[first : first + model.sensor_dim[i]] = model.sensor_needstage[i] < last_stage
+    return found

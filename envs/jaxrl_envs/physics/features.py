@@ -12,9 +12,9 @@ from jaxrl_rewards.core import InputError
 def unsupported_features(model: Any) -> tuple[str, ...]:
     """What in a compiled model not every engine has, one phrase each; empty when all is well.
 
-    Tendons, integrators other than Euler and implicitfast, flexible bodies, skins of plugins,
-    height fields, signed-distance fields, mocap bodies, delays, user-defined actuators and sensors,
-    actuators on bodies or slider-cranks, adhesion, and equality constraints by distance.
+    Tendons, integrators other than Euler and implicitfast, flexible bodies, plugins, height and
+    signed-distance fields, mocap bodies, actuators on bodies or slider-cranks, user-defined
+    actuators, sensors that MJX lacks, and equality constraints of flexible bodies.
     """
     mujoco = require_mujoco()
     found: list[str] = []

@@ -137,8 +137,10 @@ def make_physics(
     - `max_contacts`, `max_constraints`: engine `warp`'s buffers: contacts of all worlds together,
       constraint rows of one world.
 
-    InputError for an unknown engine or output, for numbers below one, for a model with a feature
-    that not every engine has (see `unsupported_features`), and where the packages are missing.
+    InputError for an unknown engine or output, for numbers below one, where the packages are
+    missing, and, under `jax` and `warp`, for a model with a feature that they lack (see
+    `unsupported_features`; a world that is to run on every engine calls `refuse_unsupported`).
+    Engine `c` runs any model, with mocap bodies and the like as the model places them.
     """
     mujoco = require_mujoco()
     if not isinstance(model, mujoco.MjModel):

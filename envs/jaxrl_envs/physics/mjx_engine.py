@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from jaxrl_envs.physics.derived import state_sensors
 from jaxrl_envs.physics.features import refuse_unsupported
 from jaxrl_envs.physics.state import PhysicsState
 from jaxrl_envs.physics.versions import require_mjx, require_mujoco
@@ -46,7 +47,9 @@ class MjxEngine:
         refuse_unsupported(model)
         model = tune(model) if tuned else model
         self._substeps, self._fields, self._limit = substeps, fields, limit
-        self._sensors = _sensor_needs(model)
+        self._of_state = state_sensors(model)
+        wanted = require_mujoco().mjtSensor.mjSENS_ACTUATORVEL
+        self._actuator_velocity = bool((model.sensor_type == wanted).any())
         sizes = {} if name == "jax" else {"naconmax": max_contacts, "njmax": max_constraints}
         try:
             self._model = self._mjx.put_model(model, impl=name)
@@ -65,8 +68,7 @@ class MjxEngine:
         carry = self._rest | {"qpos": qpos, "qvel": qvel, "act": act}
         bad = self._is_bad(carry)
         carry = self._or_rest(bad, carry)
-        data = self._mjx.forward(self._model, self._data(carry, None))
-        return _state(carry, bad), self._observe(data)
+        return _state(carry, bad), self._refresh(carry, None, self._no_forces())
 
     def step(
         self, state: PhysicsState, ctrl: Array, force: Array | None
@@ -91,7 +93,7 @@ class MjxEngine:
             data = self._mjx.step(self._model, self._data(moved, ctrl, force))
             return ({name: getattr(data, name) for name in _CARRIED}, self._forces(data)), None
 
-        start = (carry, jax.tree.map(jnp.zeros_like, self._forces(self._blank)))
+        start = (carry, self._no_forces())
         (carry, forces), _ = jax.lax.scan(substep, start, None, length=self._substeps)
         bad |= self._is_bad(carry)
         carry = self._or_rest(bad, carry)
@@ -110,11 +112,11 @@ class MjxEngine:
     def _forces(self, data: Any) -> dict[str, Array]:
         return {name: getattr(data, name) for name in _FORCES if name in self._fields}
 
-    def _observe(self, data: Any) -> dict[str, Array]:
-        return {name: getattr(data, name) for name in self._fields}
+    def _no_forces(self) -> dict[str, Array]:
+        return jax.tree.map(jnp.zeros_like, self._forces(self._blank))
 
     def _refresh(
-        self, carry: dict[str, Array], ctrl: Array, forces: dict[str, Array]
+        self, carry: dict[str, Array], ctrl: Array | None, forces: dict[str, Array]
     ) -> dict[str, Array]:
         """Positions and velocities at the new state; forces stay those of the last substep."""
         mjx, model, data = self._mjx, self._model, self._data(carry, ctrl)
@@ -129,19 +131,17 @@ class MjxEngine:
         if "sensordata" in forces and self._reads_state:
             if self.name == "jax":
                 data = mjx.transmission(model, mjx.camlight(model, data))
-                if self._sensors.actuator_velocity:
+                if self._actuator_velocity:
                     data = mjx.fwd_velocity(model, data)
                 data = mjx.sensor_vel(model, mjx.sensor_pos(model, data))
             forces = forces | {
-                "sensordata": jnp.where(
-                    self._sensors.of_state, data.sensordata, forces["sensordata"]
-                )
+                "sensordata": jnp.where(self._of_state, data.sensordata, forces["sensordata"])
             }
         return raw | forces
 
     @property
     def _reads_state(self) -> bool:
-        return "sensordata" in self._fields and bool(self._sensors.of_state.any())
+        return "sensordata" in self._fields and bool(self._of_state.any())
 
     def _is_bad(self, carry: dict[str, Array]) -> Array:
         """Whether a number is not finite, or a position or velocity is beyond the limit."""
@@ -173,24 +173,9 @@ def _fields_at_rest(model: Any, fields: tuple[str, ...]) -> dict[str, np.ndarray
     mujoco = require_mujoco()
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
+    data.actuator_force = 0
+    data.sensordata[~state_sensors(model)] = 0
     return {name: getattr(data, name).astype(np.float32) for name in fields}
-
-
-class _SensorNeeds:
-    """Which numbers of `sensordata` follow from positions and velocities alone."""
-
-    def __init__(self, of_state: np.ndarray, actuator_velocity: bool):
-        self.of_state, self.actuator_velocity = of_state, actuator_velocity
-
-
-def _sensor_needs(model: Any) -> _SensorNeeds:
-    mujoco = require_mujoco()
-    of_state = np.zeros(model.nsensordata, bool)
-    for i in range(model.nsensor):
-        columns = slice(model.sensor_adr[i], model.sensor_adr[i] + model.sensor_dim[i])
-        of_state[columns] = model.sensor_needstage[i] < int(mujoco.mjtStage.mjSTAGE_ACC)
-    wanted = mujoco.mjtSensor.mjSENS_ACTUATORVEL
-    return _SensorNeeds(of_state, bool((model.sensor_type == wanted).any()))
 
 
 def _state(carry: dict[str, Array], bad: Array) -> PhysicsState:

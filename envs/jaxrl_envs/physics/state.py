@@ -37,7 +37,7 @@ class PhysicsState:
 
     Positions and velocities, sensors of them included, are those of this moment. What follows from
     forces (`actuator_force` and sensors of touch, contact, force, torque, acceleration) is that of
-    the last substep, and of rest without control after `reset`. A derived field that was not asked
+    the last substep, and 0 after `reset` and after a divergence. A derived field that was not asked
     for is None. Fields are results: to set positions or velocities, call `Physics.set_state`.
     """
 
