@@ -78,7 +78,8 @@ class Checkpoints:
         """
         record = {**record, "update": update, "checksum": checksum(state)}
         items = self._ocp.args.Composite(
-            state=self._ocp.args.StandardSave(state), record=self._ocp.args.JsonSave(record)
+            state=self._ocp.args.StandardSave(_filled(state)),
+            record=self._ocp.args.JsonSave(record),
         )
         metrics = None if metric is None or not np.isfinite(metric) else {"best": float(metric)}
         self.wait()  # for the save before, which may still be moving files into the trash
@@ -119,9 +120,11 @@ class Checkpoints:
         args = self._ocp.args
         items = self._manager.restore(
             step,
-            args=args.Composite(state=args.StandardRestore(abstract), record=args.JsonRestore()),
+            args=args.Composite(
+                state=args.StandardRestore(_filled(abstract)), record=args.JsonRestore()
+            ),
         )
-        state, record = items["state"], items["record"]
+        state, record = _emptied(items["state"], abstract), items["record"]
         expected = record.get("checksum")
         if expected is not None and checksum(state) not in (None, expected):
             raise ValueError("the stored values do not match their checksum")
@@ -175,6 +178,31 @@ class Checkpoints:
 
 def _score(metrics: dict[str, float]) -> float:
     return metrics["best"]
+
+
+def _filled(tree: PyTree) -> PyTree:
+    """The tree with one zero for every leaf without elements, which orbax refuses to store."""
+
+    def fill(leaf: Any) -> Any:
+        if isinstance(leaf, jax.ShapeDtypeStruct) and 0 in leaf.shape:
+            return jax.ShapeDtypeStruct((1,), leaf.dtype)
+        if isinstance(leaf, jax.Array) and 0 in leaf.shape:
+            return jnp.zeros((1,), leaf.dtype)
+        return leaf
+
+    return jax.tree.map(fill, tree)
+
+
+def _emptied(tree: PyTree, abstract: PyTree) -> PyTree:
+    """The tree with the leaves of `abstract` that have no elements put back."""
+
+    def empty(leaf: Any, wanted: Any) -> Any:
+        if 0 not in getattr(wanted, "shape", ()):
+            return leaf
+        made = jnp.zeros(wanted.shape, wanted.dtype)
+        return made if wanted.sharding is None else jax.device_put(made, wanted.sharding)
+
+    return jax.tree.map(empty, tree, abstract)
 
 
 def checksum(tree: PyTree) -> int | None:
