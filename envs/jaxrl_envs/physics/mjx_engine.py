@@ -59,6 +59,9 @@ class MjxEngine:
                 f"the engine {name!r} cannot run this model: {error}; change the model or use "
                 "engine='c'"
             ) from error
+        # MJX leaves sensors of forces out of a model that has no contact, limit or other constraint
+        rows = getattr(getattr(self._blank, "_impl", None), "efc_J", None)
+        self._skips_force_sensors = name == "jax" and rows is not None and rows.size == 0
         self._rest = {field: jnp.asarray(getattr(self._blank, field)) for field in _CARRIED}
         self._rest["qpos"] = jnp.asarray(model.qpos0, self._rest["qpos"].dtype)
         self._at_rest = _fields_at_rest(model, fields)
@@ -91,6 +94,8 @@ class MjxEngine:
         def substep(carry: Any, _: None) -> tuple[Any, None]:
             moved, _ = carry
             data = self._mjx.step(self._model, self._data(moved, ctrl, force))
+            if self._skips_force_sensors:
+                data = self._mjx.sensor_acc(self._model, data)
             return ({name: getattr(data, name) for name in _CARRIED}, self._forces(data)), None
 
         start = (carry, self._no_forces())
