@@ -1,5 +1,10 @@
 """Rewards designed by a teacher that knows the model: explicable, adaptive; and without one."""
 
+from jaxrl_rewards.reward_design.explicable.design_files import (
+    draw_design,
+    read_design_csv,
+    write_design_csv,
+)
 from jaxrl_rewards.reward_design.explicable.exploration import (
     Shaping,
     ShapingSettings,
@@ -40,6 +45,7 @@ from jaxrl_rewards.reward_design.explicable.tabular_learning import (
     ReinforceState,
     Sampler,
     discounted_returns,
+    greedy_policy,
     make_sampler,
     play,
     q_learning,
@@ -60,10 +66,12 @@ __all__ = [
     "Target",
     "adaptive_weights",
     "discounted_returns",
+    "draw_design",
     "exploration_bonus",
     "finite_gap_matrices",
     "finite_gaps",
     "gap_matrix",
+    "greedy_policy",
     "informativeness_adaptive",
     "informativeness_exprd",
     "make_sampler",
@@ -73,6 +81,7 @@ __all__ = [
     "policy_values",
     "potential_shaped_reward",
     "q_learning",
+    "read_design_csv",
     "reinforce_chunk",
     "reinforce_start",
     "reinforce_tabular_update",
@@ -86,4 +95,5 @@ __all__ = [
     "solve_linear",
     "state_visitation",
     "target_of",
+    "write_design_csv",
 ]

@@ -16,21 +16,21 @@ def select_states(
     budget: int,
     *,
     candidates: Sequence[int] | None = None,
-    least_sum: bool = False,
+    tie_break: str = "solver",
     report: Callable[[int, float], None] | None = None,
 ) -> list[Design]:
     """Designs with 0, 1, ..., `budget` states beside the goals, each the best next step.
 
     A step solves one programme per candidate and keeps the state with the least `−I`, the first
     of several. Stops early when no candidate is left. `report(step, objective)` is called after
-    each. InputError for a negative budget or where the goals alone allow no reward. Devidze et
-    al., NeurIPS 2021, algorithm 1.
+    each; `tie_break` is that of `solve_explicable`. InputError for a negative budget or where the
+    goals alone allow no reward. Devidze et al., NeurIPS 2021, algorithm 1.
     """
     if budget < 0:
         raise InputError(f"budget must be at least 0 states, got {budget}")
     active = problem.check_states(goals)
     pool = range(problem.shape[0]) if candidates is None else problem.check_states(candidates)
-    designs = [solve_explicable(problem, active, least_sum=least_sum)]
+    designs = [solve_explicable(problem, active, tie_break=tie_break)]
     for step in range(1, budget + 1):
         tried = [
             (solve_explicable(problem, (*active, state)).objective, state)
@@ -42,7 +42,7 @@ def select_states(
         least = min(objective for objective, _ in tried)
         best = next(state for objective, state in tried if objective <= least + TIE)
         active = problem.check_states((*active, best))
-        designs.append(solve_explicable(problem, active, least_sum=least_sum))
+        designs.append(solve_explicable(problem, active, tie_break=tie_break))
         if report is not None:
             report(step, designs[-1].objective)
     return designs

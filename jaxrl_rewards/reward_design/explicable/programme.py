@@ -19,6 +19,7 @@ SLACK = 1.0 + 1e-5
 """The explicable programme divides its margins by this, so that R̄ itself is well inside."""
 METHOD = "highs-ds"
 """The arg-max is not unique: one fixed solver gives one reward."""
+TIE_BREAKS = ("solver", "least", "largest")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -102,17 +103,23 @@ class DesignProblem:
 
 
 def solve_explicable(
-    problem: DesignProblem, states: Sequence[int], *, least_sum: bool = False
+    problem: DesignProblem, states: Sequence[int], *, tie_break: str = "solver"
 ) -> Design:
     """The most informative reward that is 0 outside `states` and keeps the target optimal.
 
     Minimise `−I(R)` subject to `A_∞ R ≥ δ/(1 + 1e-5)` and `|R| ≤ R_max`: a linear programme with
-    one hinge variable per horizon and state. With `least_sum` the optimal reward of the least sum
-    of absolute values is taken; otherwise any vertex that the solver finds. InputError where no
-    reward is feasible, with the state at fault. Devidze et al., NeurIPS 2021, equation 6.
+    one hinge variable per horizon and state. Optimal rewards are many, and they teach at different
+    speed. `tie_break` "solver" takes the vertex that the solver finds, "least" the reward with
+    the least sum of absolute values, "largest" the one with the largest sum, which punishes
+    least. InputError where no reward is feasible, with the state at fault. Devidze et al.,
+    NeurIPS 2021, equation 6.
     """
     from scipy import sparse
 
+    if tie_break not in TIE_BREAKS:
+        raise InputError(
+            f"tie_break {tie_break!r} is unknown; choose one of {', '.join(TIE_BREAKS)}"
+        )
     states = problem.check_states(states)
     count, actions = problem.shape
     columns = (np.asarray(states)[:, None] * actions + np.arange(actions)).reshape(-1)
@@ -138,8 +145,11 @@ def solve_explicable(
     cost = np.concatenate([np.zeros(len(columns)), np.full(hinges, 1.0 / hinges)])
     bounds = [(-problem.max_reward, problem.max_reward)] * len(columns) + [(0.0, None)] * hinges
     solution, objective = _solve(problem, states, columns, cost, rows, limit, bounds)
-    if least_sum:
-        solution = _least_sum(cost, rows, limit, bounds, len(columns), objective)
+    if tie_break != "solver":
+        break_tie = _least_sum if tie_break == "least" else _largest_sum
+        room = objective + 1e-9 * max(1.0, abs(objective))
+        rows = sparse.vstack([rows, sparse.csr_matrix(cost)]).tocsr()
+        solution = break_tie(rows, np.append(limit, room), bounds, len(columns))
     return Design(
         reward=_fill(problem, columns, solution[: len(columns)]),
         objective=float(objective),
@@ -224,32 +234,39 @@ def _explain(problem: DesignProblem, states: tuple[int, ...], columns: np.ndarra
     )
 
 
-def _least_sum(cost, rows, limit, bounds, free, objective) -> np.ndarray:
-    """Among the optimal solutions, one whose first `free` entries have the least absolute sum."""
+def _least_sum(rows, limit, bounds, free) -> np.ndarray:
+    """A point of the polyhedron whose first `free` entries have the least absolute sum."""
     from scipy import sparse
-    from scipy.optimize import linprog
 
-    size = len(cost)
-    identity = sparse.hstack([sparse.eye(free), sparse.csr_matrix((free, size - free))])
+    size = rows.shape[1]
+    chosen = sparse.hstack([sparse.eye(free), sparse.csr_matrix((free, size - free))])
+    above = sparse.eye(free)
     split = sparse.vstack(
         [
             sparse.hstack([rows, sparse.csr_matrix((rows.shape[0], free))]),
-            sparse.hstack([sparse.csr_matrix(cost), sparse.csr_matrix((1, free))]),
-            sparse.hstack([identity, -sparse.eye(free)]),
-            sparse.hstack([-identity, -sparse.eye(free)]),
+            sparse.hstack([chosen, -above]),
+            sparse.hstack([-chosen, -above]),
         ]
     ).tocsr()
-    room = objective + 1e-9 * max(1.0, abs(objective))
-    result = linprog(
-        np.concatenate([np.zeros(size), np.ones(free)]),
-        A_ub=split,
-        b_ub=np.concatenate([limit, [room], np.zeros(2 * free)]),
-        bounds=[*bounds, *([(0.0, None)] * free)],
-        method=METHOD,
-    )
+    cost = np.concatenate([np.zeros(size), np.ones(free)])
+    limit = np.concatenate([limit, np.zeros(2 * free)])
+    return _optimum(cost, split, limit, [*bounds, *([(0.0, None)] * free)])[:size]
+
+
+def _largest_sum(rows, limit, bounds, free) -> np.ndarray:
+    """A point of the polyhedron whose first `free` entries have the largest sum."""
+    cost = np.zeros(rows.shape[1])
+    cost[:free] = -1.0
+    return _optimum(cost, rows, limit, bounds)
+
+
+def _optimum(cost, rows, limit, bounds) -> np.ndarray:
+    from scipy.optimize import linprog
+
+    result = linprog(cost, A_ub=rows, b_ub=limit, bounds=bounds, method=METHOD)
     if result.x is None or result.status != 0:
-        raise InputError(f"the least sum of rewards was not found: {result.message}")
-    return result.x[:size]
+        raise InputError(f"ties between optimal rewards were not broken: {result.message}")
+    return result.x
 
 
 def _fill(problem: DesignProblem, columns: np.ndarray, values: np.ndarray) -> np.ndarray:

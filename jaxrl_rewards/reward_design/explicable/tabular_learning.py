@@ -211,10 +211,12 @@ def greedy_actions(q_values: Float[Array, "S A"]) -> Bool[Array, "S A"]:
     return q_values >= jnp.max(q_values, axis=-1, keepdims=True)
 
 
-def spread_ties(greedy: np.ndarray) -> np.ndarray:
-    """The policy that chooses uniformly among the greedy actions, float64 `[..., S, A]`."""
-    greedy = np.asarray(greedy, np.float64)
-    return greedy / greedy.sum(axis=-1, keepdims=True)
+def greedy_policy(greedy: np.ndarray, ties: str = "first") -> np.ndarray:
+    """Policies of greedy actions `[..., S, A]`, float64: the first of several, or all evenly."""
+    greedy = np.asarray(greedy, bool)
+    if ties == "first":
+        return np.eye(greedy.shape[-1])[np.argmax(greedy, axis=-1)]
+    return greedy / np.sum(greedy, axis=-1, keepdims=True)
 
 
 def q_learning(
@@ -228,13 +230,17 @@ def q_learning(
     episodes: int,
     steps: int = 50,
     every: int = 10,
+    ties: str = "first",
 ) -> Bool[Array, "P S A"]:
     """Greedy actions after every `every` episodes of ε-greedy Q-learning from Q = 0.
 
-    `P = episodes // every`. Ties are broken at random while learning. An episode that is cut
-    after `steps` steps still bootstraps; one that reaches a terminal state does not. InputError
-    unless `every` divides `episodes`. Watkins 1989.
+    `P = episodes // every`. Of several best actions the learner takes the first or, with `ties`
+    "random", any: that alone makes it explore far more, since all start at 0. An episode that is
+    cut after `steps` steps still bootstraps; one that reaches a terminal state does not.
+    InputError unless `every` divides `episodes`, or for other `ties`. Watkins 1989.
     """
+    if ties not in ("first", "random"):
+        raise InputError(f"ties {ties!r} is unknown; choose first or random")
     if episodes < 1 or every < 1 or episodes % every:
         raise InputError(f"episodes={episodes} must be a positive multiple of every={every}")
     shape = reward.shape
@@ -242,12 +248,13 @@ def q_learning(
     def episode(q_values, key):
         key_start, key_units, key_ties = jax.random.split(key, 3)
         units = jax.random.uniform(key_units, (steps, 3))
-        ties = jax.random.uniform(key_ties, (steps, shape[1]))
+        noise = jax.random.uniform(key_ties, (steps, shape[1]))
+        noise = noise if ties == "random" else jnp.zeros_like(noise)
         first = draw_start(sampler, jax.random.uniform(key_start, ()))
 
-        def step(carry, noise):
+        def step(carry, drawn):
             q_values, state, over = carry
-            unit, tie = noise
+            unit, tie = drawn
             row = q_values[state]
             best = jnp.argmax(jnp.where(row >= jnp.max(row), 1.0 + tie, 0.0))
             any_action = jnp.minimum((unit[1] * shape[1]).astype(jnp.int32), shape[1] - 1)

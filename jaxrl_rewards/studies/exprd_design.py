@@ -1,0 +1,87 @@
+"""The rewards that the study of explicable design compares, and what is exact about them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jaxrl_rewards.core.tabular import TabularModel
+from jaxrl_rewards.reward_design import explicable
+
+SHOWN = ("R̄", "ExpRD B=1", "ExpRD B=5", "no budget", "potential V*")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Designs:
+    """Rewards by arm, the states they may use, and exact facts about them."""
+
+    rewards: dict[str, np.ndarray]
+    states: dict[str, tuple[int, ...]]
+    facts: dict[str, float]
+
+
+def design_arms(model: TabularModel, budgets: tuple[int, ...], tie_break: str) -> Designs:
+    """R̄, the designs with the given budgets, without a budget, and shaping with V*."""
+    target = explicable.target_of(model)
+    problem = explicable.DesignProblem.of(model, target)
+    grown = explicable.select_states(problem, model.reward_states, max(budgets))
+    inner = np.flatnonzero(~model.terminal)
+    chosen = {f"ExpRD B={budget}": grown[budget].states for budget in budgets}
+    chosen["no budget"] = tuple(int(state) for state in inner)
+    designs = {
+        arm: explicable.solve_explicable(problem, states, tie_break=tie_break)
+        for arm, states in chosen.items()
+    }
+    potential = explicable.potential_shaped_reward(
+        model.transition, model.discount, model.reward, target.values
+    )
+    rewards = {"R̄": model.reward}
+    rewards |= {arm: design.reward for arm, design in designs.items()}
+    rewards["potential V*"] = np.where(np.abs(potential) < 1e-9, 0.0, potential)
+    evaluated = {
+        arm: float(
+            explicable.informativeness_exprd(
+                model.transition,
+                model.discount,
+                target.actions,
+                target.margins,
+                problem.horizons,
+                rewards[arm],
+            )
+        )
+        for arm in ("R̄", "ExpRD B=5", "potential V*")
+    }
+    everything = [*(design.reward for design in grown), *(d.reward for d in designs.values())]
+    slack = 1.0 + 1e-5
+    facts = {f"-I of the programme, B={n}": design.objective for n, design in enumerate(grown)}
+    facts["-I of the programme, no budget"] = designs["no budget"].objective
+    facts |= {f"I of {arm}, evaluated": value for arm, value in evaluated.items()}
+    facts["largest missing gap"] = max(
+        float(problem.shortfall(reward, slack).max()) for reward in everything
+    )
+    facts["share of designs that keep optima"] = float(
+        np.mean([_keeps_optima(model, target, reward) for reward in everything])
+    )
+    states = {arm: tuple(int(s) for s in chosen[arm]) for arm in chosen}
+    return Designs(rewards=rewards, states=states, facts=facts)
+
+
+def _keeps_optima(model: TabularModel, target: explicable.Target, reward: np.ndarray) -> bool:
+    """Whether every action that is optimal under the reward is optimal under the task's own."""
+    q_values, values = explicable.optimal_values(model.transition, reward, model.discount)
+    chosen = q_values >= values[:, None] - 1e-9
+    return bool(np.all(target.optimal[chosen]))
+
+
+def draw_designs(figure: Any, model: TabularModel, designs: Designs) -> None:
+    """One heat map per design."""
+    arms = [arm for arm in SHOWN if arm in designs.rewards]
+    figure.set_size_inches(3.3 * len(arms), 3.4)
+    for axis, arm in zip(figure.subplots(1, len(arms)), arms, strict=True):
+        reward = designs.rewards[arm]
+        count = int(np.any(reward != 0.0, axis=1).sum())
+        explicable.draw_design(axis, model, reward, f"{arm}: {count} states")
+    figure.suptitle("rewards per cell and direction", fontsize=10)
+    figure.tight_layout()
