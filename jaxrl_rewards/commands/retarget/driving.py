@@ -80,22 +80,20 @@ class Driver:
         """
         began = time.perf_counter()
         self._note(frame)
-        if self._due is not None and frame.t - self._due > LONGEST_GAP:
-            self._restart()
-        if self._due is None:
-            self._due = frame.t
+        if self._due is None or frame.t - self._due > LONGEST_GAP:
+            self._body, self._waiting, self._due = None, [], frame.t
         if frame.t < self._due - 1e-6:
             return None
         state = "following"
-        while self._due is not None and self._due <= frame.t + 1e-6:
+        while self._due <= frame.t + 1e-6:
             late = frame.t - self._due > 1.0 / RATE
             state = self._one(self._fresh & ~late)
             if not late:
                 self._fresh[:] = False
             self._due += 1.0 / RATE
         out: dict[str, Any] = {"t": frame.t, "state": state}
-        if self._body is not None:
-            qpos = np.asarray(self._body.qpos, np.float64)
+        if self._shown is not None:
+            qpos = np.asarray(self._shown, np.float64)
             out["root"] = [round(float(value), 5) for value in qpos[:7]]
             out["joints"] = [round(float(value), 5) for value in qpos[7:]]
         out["ms"] = round(1000.0 * (time.perf_counter() - began), 3)
@@ -135,13 +133,14 @@ class Driver:
             row = self._nearest(points, received)
             self._body, self._contact = self._place(row, points)
             self._action = np.zeros(self.character.num_joints, np.float32)
-            self._waiting = []
+            self._waiting, self._shown = [], self._body.qpos
             return "placed"
         self._body, self._memory, self._action, self._contact, lost = self._step(
             self._body, self._memory, self._action, self._contact, points, seen
         )
+        self._shown = self._body.qpos
         if bool(lost):
-            self._restart()
+            self._body = None
             return "fallen"
         return "following"
 
@@ -200,14 +199,16 @@ class Driver:
         action = jnp.clip(self.avatar.act(features), -3.2, 3.2)
         body = self._physics.step(body, rest + self.avatar.action_scale * action)
         head = body.site_pos[character.keypoint_sites[0]]
-        stray = jnp.linalg.norm((head - memory.points.position[0])[:2]) > STRAY * character.scale
+        stray = jnp.linalg.norm((head - memory.points.position[0, 0])[:2]) > STRAY * character.scale
         fallen = body.qpos[2] < 0.4 * character.root_height
         lost = body.bad_physics | fallen | (stray & (memory.seen[0, 0] > 0))
         contact = (body.sensordata > 0).astype(jnp.float32)
         return body, memory, action, contact, lost
 
     def _restart(self) -> None:
+        """Forget the stream and the body."""
         self._body: Any = None
+        self._shown: Any = None
         self._due: float | None = None
         self._waiting: list[Any] = []
         self._position = np.zeros((3, 3))
