@@ -71,12 +71,20 @@ class RestartRule:
     Once the policy never meets the primary reward, the outer gradient carries no signal and no
     hypergradient can help. The rule watches the running mean of the primary return since the last
     start; below `threshold` after `patience` rounds, the policy and its optimiser start afresh,
-    older episodes leave the buffer, and the auxiliary weights are multiplied by `keep`.
+    older episodes leave the buffer, and the reward keeps the share `keep` of what it has learned:
+    with 0 it is what it was at the start, which undoes a drift in the wrong direction. For `warmup`
+    rounds the fresh policy trains on the primary reward alone, without outer steps; then
+    it meets the aligned reward again, as the outer step left it, while its episodes still carry
+    the signal that corrects it. Rounds whose mean primary return is below `signal` make no outer
+    step: RMSprop would blow their noise up to steps of full size.
     """
 
     threshold: Float[Array, ""]
     """In units of the primary return; minus infinity switches the rule off."""
+    signal: Float[Array, ""]
+    """In the same units; minus infinity lets every round make its outer step."""
     patience: Int[Array, ""]
+    warmup: Int[Array, ""]
     keep: Float[Array, ""]
 
 
@@ -127,6 +135,7 @@ class BarfiState:
     """Running mean of the primary return since the last start."""
     since: Int[Array, ""]
     """Rounds since the last start."""
+    restarts: Int[Array, ""]
     key: jax.Array
 
 
@@ -147,15 +156,10 @@ class BarfiResult:
 
 
 def linear_policy_init(features: int, actions: int) -> Callable[[jax.Array], LinearPolicy]:
-    """`init(key)`: entries uniform within `±1/√features`."""
+    """`init(key)`: all zero, the policy that tries every action equally; the key is not used."""
 
     def init(key: jax.Array) -> LinearPolicy:
-        bound = features**-0.5
-        key_kernel, key_bias = jax.random.split(key)
-        return LinearPolicy(
-            kernel=jax.random.uniform(key_kernel, (features, actions), minval=-bound, maxval=bound),
-            bias=jax.random.uniform(key_bias, (actions,), minval=-bound, maxval=bound),
-        )
+        return LinearPolicy(kernel=jnp.zeros((features, actions)), bias=jnp.zeros((actions,)))
 
     return init
 
@@ -273,6 +277,7 @@ class Barfi:
             oldest=jnp.zeros((), jnp.int32),
             running=jnp.zeros((), jnp.float32),
             since=jnp.zeros((), jnp.int32),
+            restarts=jnp.zeros((), jnp.int32),
             key=key,
         )
 
@@ -328,11 +333,26 @@ class Barfi:
             "restarts": jnp.zeros((), jnp.int32),
         }
         if outer:
-            state, measured = self._outer_step(state, fresh, settings, key_outer)
+            rule = settings.restart
+            warming = (state.restarts > 0) & (state.since <= rule.warmup)
+            (phi, moments), measured = self._outer_step(state, fresh, settings, key_outer)
+            phi, moments = select(
+                ~warming & (returns >= rule.signal),
+                (phi, moments),
+                (state.phi, state.phi_moments),
+            )
+            state = state.replace(phi=phi, phi_moments=moments)
             state, restarted = self._restart(state, settings, key_fresh)
             row |= measured | {"restarts": restarted}
-        steps = self.config.inner_steps if outer else self.config.warmup_steps
-        return self.improve(state, settings, steps), row
+            warming = (state.restarts > 0) & (state.since < rule.warmup)
+            plain = jax.tree.map(jnp.zeros_like, state.phi).replace(
+                discount_logit=state.phi.discount_logit
+            )
+            phi = state.phi
+            state = state.replace(phi=select(warming, plain, phi))
+            state = self.improve(state, settings, self.config.inner_steps)
+            return state.replace(phi=phi), row
+        return self.improve(state, settings, self.config.warmup_steps), row
 
     def improve(self, state: BarfiState, settings: BarfiSettings, steps: int) -> BarfiState:
         """`steps` ascent steps of the policy on J_φ, one random episode each (RMSprop)."""
@@ -377,7 +397,7 @@ class Barfi:
         )
         phi = jax.tree.map(lambda p, rate, d: p + rate * d, state.phi, rates, direction)
         measured = {"stationarity": answer.stationarity, "fallbacks": answer.fallbacks}
-        return state.replace(phi=phi, phi_moments=moments), measured
+        return (phi, moments), measured
 
     def _restart(self, state, settings, key):
         rule = settings.restart
@@ -386,14 +406,12 @@ class Barfi:
         fresh = state.replace(
             theta=theta,
             theta_moments=self._rms.init(theta),
-            phi=state.phi.replace(
-                kernel=state.phi.kernel.at[:, 1:].multiply(rule.keep),
-                bias=state.phi.bias.at[1:].multiply(rule.keep),
-            ),
+            phi=combine(rule.keep, state.phi, 1.0 - rule.keep, settings.start),
             oldest=state.collected - self.config.episodes_per_round,
             since=jnp.zeros((), jnp.int32),
+            restarts=state.restarts + 1,
         )
-        names = ("theta", "theta_moments", "phi", "oldest", "since")
+        names = ("theta", "theta_moments", "phi", "oldest", "since", "restarts")
         chosen = {name: select(lost, getattr(fresh, name), getattr(state, name)) for name in names}
         return state.replace(**chosen), lost.astype(jnp.int32)
 

@@ -70,9 +70,20 @@ class BarfiStudyConfig:
     discount_penalty: float = 0.25
     reward_penalty: float = 0.0
     exploration: float = 0.0
-    restart_threshold: float = 10.0
-    restart_patience: int = 20
-    restart_keep: float = 1.0
+    restart_threshold: float = 60.0
+    """Running primary return below which the policy starts anew.
+
+    This and the next five numbers are the schedule that goes beyond the paper. They were searched
+    for with other root keys than the study's, eight seeds each, and confirmed with one more: what
+    matters is to train the fresh policy on the primary reward first, to make no outer step in
+    rounds without signal, and to give back half of what the reward has drifted. Without the warm-up
+    or with everything kept, one to four seeds of eight stay lost; holding the fresh policy still
+    while outer steps go on, or exploring with uniform actions, was worse."""
+    restart_signal: float = 10.0
+    restart_patience: int = 30
+    restart_warmup: int = 20
+    restart_keep: float = 0.5
+    restart_reward_rate: float = 0.02
 
     def __post_init__(self):
         if self.seeds < 1:

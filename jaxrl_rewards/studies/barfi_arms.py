@@ -71,7 +71,8 @@ def arm_settings(learner: Barfi, arm: Arm, config: Any, key: jax.Array) -> Barfi
         start = AlignedReward(kernel=draws[0], bias=draws[1], discount_logit=number(4.6))
     else:
         start = reward_start(size, [arm.start])
-    rate = config.reward_rate if arm.outer else 0.0
+    rate = config.restart_reward_rate if arm.restart else config.reward_rate
+    rate = rate if arm.outer else 0.0
     return BarfiSettings(
         policy_rate=number(config.policy_rate),
         reward_rate=number(rate),
@@ -87,10 +88,12 @@ def arm_settings(learner: Barfi, arm: Arm, config: Any, key: jax.Array) -> Barfi
         potential=jnp.asarray([arm.potential], jnp.float32),
         warmup=reward_start(size, [arm.warmup]),
         start=start,
-        exploration=number(config.exploration if arm.restart else 0.0),
+        exploration=number(config.exploration),
         restart=RestartRule(
             threshold=number(config.restart_threshold if arm.restart else -np.inf),
+            signal=number(config.restart_signal if arm.restart else -np.inf),
             patience=jnp.int32(config.restart_patience),
             keep=number(config.restart_keep),
+            warmup=jnp.int32(config.restart_warmup),
         ),
     )
