@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from jaxrl_rewards.studies.api import Study, StudyResult
-from jaxrl_rewards.studies.eureka_arms import ARMS, Bench, fixed_arm, run_arm
+from jaxrl_rewards.studies.eureka_arms import ARMS, Bench, fixed_arm, run_arm, trained_anew
 from jaxrl_rewards.studies.eureka_claim import CLAIMS, EUREKA, SPARSE, claim
 from jaxrl_rewards.studies.eureka_worlds import TASKS, Task
 
@@ -116,6 +116,7 @@ def run(config: EurekaConfig, report) -> StudyResult:
         "trainings per search": config.candidates * config.generations * config.seeds,
         "steps per training": config.envs * config.steps * config.updates,
         "spent": spent,
+        "context shown to the proposer": "the archive's best",
     }
     figures = {
         "eureka_population.png": lambda figure: draw_population(figure, searched, table),
@@ -128,9 +129,9 @@ def run_task(task: Task, config: EurekaConfig, arms: tuple[str, ...], report):
     """Rewards by people, sparse reward, and searches: rows of the table, and search results."""
     bench = Bench(task.trainer, task.quantities, config)
     root = jax.random.key(config.root_seed)
-    rows = {SPARSE: {"success": fixed_arm(None, bench, root, sparse=True)}}
+    rows = {SPARSE: fixed_arm(None, bench, root, sparse=True)}
     for name, text in task.human.items():
-        rows[name] = {"success": fixed_arm(text, bench, root)}
+        rows[name] = fixed_arm(text, bench, root)
     results = {}
     for number, arm in enumerate(arms):
 
@@ -139,8 +140,7 @@ def run_task(task: Task, config: EurekaConfig, arms: tuple[str, ...], report):
 
         found = run_arm(ARMS[arm], bench, root, progress)
         results[arm] = found
-        rows[arm] = {
-            "success": found.retrained,
+        rows[arm] = trained_anew(found.retrained) | {
             "in_search": found.in_search,
             "good_first": found.good[:, 0].tolist(),
             "good_last": found.good[:, -3:].mean(axis=1).tolist(),

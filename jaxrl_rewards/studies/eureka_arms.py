@@ -55,8 +55,8 @@ ARMS: dict[str, SearchArm] = {
 class ArmResult:
     """What one arm found; lists have one entry per search seed."""
 
-    retrained: list[float]
-    """Mean success of the winner over trainings with new seeds: what counts."""
+    retrained: np.ndarray
+    """Success of the winner in trainings with new seeds, `[seeds, F]`: what counts."""
     in_search: list[float]
     """The winner's fitness in the search, which chose it."""
     good: np.ndarray
@@ -144,7 +144,7 @@ def run_arm(arm: SearchArm, bench: Bench, root: jax.Array, report: Any) -> ArmRe
     )
     report(1.0)
     return ArmResult(
-        retrained=[float(np.mean(runs.fitness)) for runs in final],
+        retrained=np.stack([runs.fitness for runs in final]),
         in_search=in_search,
         good=np.asarray(good).T,
         best=np.asarray(best).T,
@@ -194,8 +194,8 @@ def racing_generation(searches: list[Search], bench: Bench, root: Any, generatio
 
 def fixed_arm(
     text: str | None, bench: Bench, root: jax.Array, *, sparse: bool = False
-) -> list[float]:
-    """A reward that nobody searched for, trained like the winners: mean success per search seed.
+) -> dict[str, list[float]]:
+    """A reward that nobody searched for, trained like the winners: the row of `trained_anew`.
 
     `text` None is the empty program; `sparse` pays the success itself.
     """
@@ -210,4 +210,14 @@ def fixed_arm(
     )
     programs = jax.tree.map(lambda leaf: np.repeat(leaf[None], len(keys), axis=0), one)
     found = bench.trainer.train(programs, keys, success_weight=float(sparse))
-    return found.fitness.reshape(config.search_seeds, config.final_seeds).mean(axis=1).tolist()
+    return trained_anew(found.fitness.reshape(config.search_seeds, config.final_seeds))
+
+
+def trained_anew(fitness: np.ndarray) -> dict[str, list[float]]:
+    """Per search seed, mean and deviation of the success of trainings `[search seeds, F]`.
+
+    The deviation is the learner's own seed noise: differences between rewards drown in it unless
+    enough trainings are averaged.
+    """
+    noise = fitness.std(axis=1, ddof=1) if fitness.shape[1] > 1 else np.zeros(len(fitness))
+    return {"success": fitness.mean(axis=1).tolist(), "seed_noise": noise.tolist()}

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxrl_rewards.reward_design.eureka.scores import human_normalized_score
 from jaxrl_rewards.studies.api import (
     StudyResult,
     Verdict,
@@ -56,6 +57,11 @@ def claim(result: StudyResult, config: Any) -> Verdict:
     name = "optimism, fitness in the search less success trained anew"
     gap = values(EUREKA, "in_search") - values(EUREKA)
     measured[name], interval[name] = float(gap.mean()), bootstrap_interval(gap)
+    sparse = float(values(SPARSE).mean())
+    for human in (NAIVE, EXPERT):
+        name = f"human-normalised score against {human}"
+        own = float(values(EUREKA).mean())
+        measured[name] = human_normalized_score(own, sparse, float(values(human).mean()))
     notes = []
     searches = [arm.split(": ")[1] for arm in result.arms if "in_search" in result.arms[arm]]
     for arm in dict.fromkeys(a for a in searches if f"keydoor: {a}" in result.arms):
@@ -63,6 +69,7 @@ def claim(result: StudyResult, config: Any) -> Verdict:
             notes.append(sentence(arm, RANDOM, *difference(arm, RANDOM)))
     notes.insert(0, sentence(EUREKA, RANDOM, *difference(EUREKA, RANDOM)))
     notes.append(sentence(EUREKA, EXPERT, *difference(EUREKA, EXPERT)))
+    notes += further_tables(result)
     return Verdict(
         passed=all(map(bool, passed)),
         measured=measured,
@@ -71,6 +78,24 @@ def claim(result: StudyResult, config: Any) -> Verdict:
         interval=interval,
         notes=tuple(notes),
     )
+
+
+def further_tables(result: StudyResult) -> list[str]:
+    """For every task but the first: the search against people and chance, and the seed noise."""
+    notes = []
+    for task in dict.fromkeys(arm.split(": ")[0] for arm in result.arms):
+        rows = {a.split(": ")[1]: r for a, r in result.arms.items() if a.startswith(f"{task}: ")}
+        if task == "keydoor":
+            continue
+        ours = np.asarray(rows[EUREKA]["success"])
+        for other in [name for name in rows if name != EUREKA]:
+            theirs = np.asarray(rows[other]["success"])
+            gain = float((ours - theirs).mean())
+            low, high = difference_interval(ours, theirs)
+            notes.append(f"{task}: " + sentence(EUREKA, other, gain, low, high))
+        noise = ", ".join(f"{n} {np.mean(r['seed_noise']):.2f}" for n, r in rows.items())
+        notes.append(f"{task}: deviation of the success between trainings of one reward: {noise}")
+    return notes
 
 
 def ratio(first: np.ndarray, last: np.ndarray) -> tuple[float, tuple[float, float]]:

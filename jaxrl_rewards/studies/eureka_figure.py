@@ -25,7 +25,7 @@ def draw_population(figure: Any, searched: dict[str, ArmResult], table: dict[str
     left.set_xlim(-0.02, 1.05)
     left.set_xlabel("success, trained anew (mean, 95 %, search seeds)")
     for name, result in searched.items():
-        right.plot(result.in_search, result.retrained, "o", label=name, alpha=0.7)
+        right.plot(result.in_search, result.retrained.mean(axis=1), "o", label=name, alpha=0.7)
     right.plot([0, 1], [0, 1], color="black", lw=0.8)
     right.set_xlabel("winner's fitness in the search")
     right.set_ylabel("success, trained anew")
@@ -41,7 +41,9 @@ def draw_programs(figure: Any, result: ArmResult) -> None:
     axis = figure.subplots()
     axis.axis("off")
     lines = []
-    for seed, (winner, value) in enumerate(zip(result.winners, result.retrained, strict=True)):
+    for seed, (winner, value) in enumerate(
+        zip(result.winners, result.retrained.mean(axis=1), strict=True)
+    ):
         lines.append(f"search {seed}, success {value:.2f}")
         lines += [f"    {line}" for line in winner.proposal.text.split("\n")]
     axis.text(0.0, 1.0, "\n".join(lines), family="monospace", fontsize=7, va="top")
