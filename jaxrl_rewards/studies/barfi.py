@@ -123,7 +123,7 @@ def run(config: BarfiStudyConfig, report) -> StudyResult:
     for number, arm in enumerate(ARMS):
         settings = settings_of(arm)
         found = program(keys, settings, params)
-        table[arm] = arm_row(jax.device_get(found), learner)
+        table[arm] = arm_row(jax.device_get(found), learner, config.restart_warmup)
         if arm == WRONG:
             cosines = diagnose(keys, settings, found, params)
             table[arm] |= {name: np.asarray(value).tolist() for name, value in cosines.items()}
@@ -143,8 +143,12 @@ def run(config: BarfiStudyConfig, report) -> StudyResult:
     )
 
 
-def arm_row(found: BarfiResult, learner: Barfi) -> dict[str, list[float]]:
-    """Numbers per seed of one arm; returns are undiscounted and of the primary reward."""
+def arm_row(found: BarfiResult, learner: Barfi, warmup: int) -> dict[str, list[float]]:
+    """Numbers per seed of one arm; returns are undiscounted and of the primary reward.
+
+    Late restarts are those whose warm-up on the primary reward reaches into the last episodes,
+    which would then not show what the aligned reward teaches.
+    """
     size = learner.config.episodes_per_round
     first, last = max(1, FIRST_EPISODES // size), max(1, LAST_EPISODES // size)
     centre = cosine_features(jnp.full((2,), 0.5))
@@ -158,6 +162,7 @@ def arm_row(found: BarfiResult, learner: Barfi) -> dict[str, list[float]]:
         "stationarity": found.stationarity[:, -last:].mean(axis=1),
         "fallbacks": found.fallbacks.sum(axis=1),
         "restarts": found.restarts.sum(axis=1),
+        "late_restarts": found.restarts[:, -(last + warmup) :].sum(axis=1),
     }
     return {name: np.asarray(value, np.float64).tolist() for name, value in numbers.items()}
 

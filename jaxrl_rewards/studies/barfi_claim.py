@@ -35,8 +35,8 @@ CLAIMS = (
     "A helpful auxiliary reward: over the first 500 episodes BARFI earns more than training on the "
     "primary reward.",
     "Beyond the paper: from the official warm-up on the naive sum, which ends with a policy that "
-    "never meets the primary reward, BARFI that restarts such a policy recovers (90 or more) on 7 "
-    "of 8 seeds; restarts without the outer step do not.",
+    "never meets the primary reward, BARFI that restarts such a policy recovers (90 or more, no "
+    "restart near the end) on 7 of 8 seeds, and ends above restarts without the outer step.",
 )
 SHARE_AT_95, SHARE_RECOVERED = 6 / 8, 7 / 8
 
@@ -93,7 +93,7 @@ def claim(result: StudyResult, config: Any) -> Verdict:
     check("final return, helpful: BARFI", values(HELPFUL), "", None)
     check("weight over visited states, helpful: BARFI", values(HELPFUL, "visited_weight"), "", None)
     check("discount, helpful: BARFI", values(HELPFUL, "discount"), "", None)
-    recovered = values(RECOVERED) >= 90
+    recovered = (values(RECOVERED) >= 90) & (values(RECOVERED, "late_restarts") == 0)
     check(
         "share of seeds recovered, naive warm-up, BARFI with restarts",
         recovered,

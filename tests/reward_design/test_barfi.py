@@ -56,7 +56,11 @@ def reward(seed=0, size=2, terms=2):
 
 
 def policy(size=2, actions=3):
-    return barfi_loop.linear_policy_init(size, actions)(jax.random.key(0))
+    draw = np.random.default_rng(7)
+    return barfi.LinearPolicy(
+        kernel=jnp.asarray(0.3 * draw.standard_normal((size, actions)), jnp.float32),
+        bias=jnp.asarray(0.3 * draw.standard_normal(actions), jnp.float32),
+    )
 
 
 # ------------------------------------------------------------------ objectives
@@ -246,20 +250,42 @@ def test_the_outer_step_is_the_only_difference_between_a_and_b(square, program):
     )
 
 
-def test_restarts_begin_afresh_and_keep_the_reward(square, program):
-    """A threshold above every return restarts as soon as patience allows."""
-    keys = jax.random.split(jax.random.key(2), 2)
+def test_restarts_begin_afresh_and_give_back_what_drifted(square, program):
+    """A threshold above every return restarts as soon as patience allows; `keep` mixes φ."""
+    keys, params = jax.random.split(jax.random.key(2), 2), square.env.default_params()
     rule = barfi_loop.RestartRule(
-        threshold=jnp.float32(1e3), patience=jnp.int32(2), keep=jnp.float32(1.0)
+        threshold=jnp.float32(1e3), signal=jnp.float32(-np.inf), patience=jnp.int32(3),
+        warmup=jnp.int32(5), keep=jnp.float32(1.0),
+    )  # fmt: skip
+    never = rule.replace(threshold=jnp.float32(-np.inf))
+    settings = settings_of(square).replace(discount_rate=jnp.float32(0.0))
+    start = settings.start.kernel
+    rules = [rule, *(rule.replace(keep=jnp.float32(k)) for k in (0.5, 0.0)), never]
+    kept, half, none, free = (program(keys, settings.replace(restart=r), params) for r in rules)
+    for found in (kept, half, none):  # the rule acts after the outer step of the last round
+        np.testing.assert_array_equal(found.restarts, [[0, 0, 0, 0, 1]] * 2)
+        np.testing.assert_array_equal(found.state.oldest, 8)
+    np.testing.assert_array_equal(free.restarts, 0)
+    np.testing.assert_array_equal(kept.state.phi.kernel, free.state.phi.kernel)
+    np.testing.assert_array_equal(none.state.phi.kernel, jnp.stack([start, start]))
+    np.testing.assert_allclose(
+        half.state.phi.kernel, 0.5 * (kept.state.phi.kernel + start), rtol=1e-6
     )
-    settings = settings_of(square, outer=False).replace(restart=rule)
-    found = program(keys, settings, square.env.default_params())
-    np.testing.assert_array_equal(found.restarts, [[0, 0, 0, 1, 0]] * 2)
-    np.testing.assert_array_equal(found.state.oldest, 6)
-    assert np.all(found.state.phi.bias[:, 1] == 1.0)
-    halved = settings.replace(restart=rule.replace(keep=jnp.float32(0.5)))
-    found = program(keys, halved, square.env.default_params())
-    assert np.all(found.state.phi.bias[:, 1] == 0.5)
+    # Two steps from scratch on the primary reward alone against two on: other policies.
+    assert float(jnp.abs(kept.state.theta.kernel - free.state.theta.kernel).max()) > 0.01
+    # The warm-up after a restart sees no auxiliary weight, so what φ keeps makes no difference.
+    np.testing.assert_array_equal(kept.state.theta.kernel, none.state.theta.kernel)
+
+
+def test_rounds_without_signal_make_no_outer_step(square, program):
+    keys, params = jax.random.split(jax.random.key(2), 2), square.env.default_params()
+    settings = settings_of(square)
+    deaf = settings.restart.replace(signal=jnp.float32(1e3))
+    found = program(keys, settings.replace(restart=deaf), params)
+    for leaf, first in zip(
+        jax.tree.leaves(found.state.phi), jax.tree.leaves(settings.start), strict=True
+    ):
+        np.testing.assert_array_equal(leaf, jnp.broadcast_to(first, leaf.shape))
 
 
 def test_what_is_drawn_from_the_buffer(square):
@@ -472,7 +498,7 @@ def test_importance_weights_have_mean_one_and_a_limit():
 # ------------------------------------------------------------------ the study
 
 
-def result(**final):
+def result(late=False, **final):
     """Results in which every claim holds, with the final returns of some arms replaced."""
     numbers = {arm: [98.0] * 8 for arm in barfi_arms.ARMS}
     numbers |= {barfi_claim.NAIVE: [-2.0] * 8, barfi_claim.FROZEN: [0.0] * 8}
@@ -484,6 +510,7 @@ def result(**final):
             "centre_weight": [0.5] * 8,
             "visited_weight": [1.2] * 8,
             "discount": [0.9] * 8,
+            "late_restarts": [float(late and arm == barfi_claim.RECOVERED)] * 8,
         }
         for arm, values in numbers.items()
     }
@@ -510,6 +537,11 @@ def test_the_claim_is_judged_as_worded(final, missed):
     complaints = [note for note in verdict.notes if note.startswith("not met: ")]
     assert len(complaints) == (missed is not None)
     assert missed is None or missed in complaints[0]
+
+
+def test_a_restart_near_the_end_is_no_recovery():
+    verdict = barfi_claim.claim(result(late=True), study.BarfiStudyConfig())
+    assert not verdict.passed and any("seeds recovered" in note for note in verdict.notes)
 
 
 @pytest.mark.slow
