@@ -93,6 +93,8 @@ def test_a_bad_frame_is_named():
 
 
 angles = st.floats(-3.0, 3.0)
+HEADING_FRAME = jax.jit(to_heading_frame)
+METRICS = jax.jit(tracking_metrics)
 
 
 @given(yaw=angles, move=st.tuples(angles, angles))
@@ -101,12 +103,12 @@ def test_the_heading_frame_forgets_where_and_which_way(yaw, move):
     root_pos, points, speeds = (generator.normal(size=s) for s in ((3,), (3, 3), (3, 3)))
     quats = generator.normal(size=(4, 4))
     quats /= np.linalg.norm(quats, axis=1, keepdims=True)
-    before = to_heading_frame(root_pos, quats[0], points, speeds, quats[1:])
-    turn = quat_from_euler(np.array([yaw]), "z")
+    before = HEADING_FRAME(root_pos, quats[0], points, speeds, quats[1:])
+    turn = quat_from_euler(np.array([yaw]), "z")  # NumPy, float64
     cosine, sine = np.cos(yaw), np.sin(yaw)
     matrix = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
     shift = np.array([*move, 0.0])
-    after = to_heading_frame(
+    after = HEADING_FRAME(
         matrix @ root_pos + shift,
         quat_multiply(turn, quats[0]),
         points @ matrix.T + shift,
@@ -128,7 +130,7 @@ def test_height_and_drift_stay_visible():
 
 def test_a_lying_root_gives_no_nan():
     up = quat_from_euler(np.array([-np.pi / 2]), "y")
-    out = to_heading_frame(np.zeros(3), up, np.ones((1, 3)), np.ones((1, 3)), up[None])
+    out = HEADING_FRAME(np.zeros(3), up, np.ones((1, 3)), np.ones((1, 3)), up[None])
     np.testing.assert_allclose(out[0], [1, 0, 0, 0], atol=1e-6)
     assert all(np.isfinite(part).all() for part in out)
 
@@ -163,12 +165,12 @@ def test_metrics_of_known_curves():
     t = np.arange(20) * 0.1
     cubic = np.stack([t**3 / 6, 0 * t, 0 * t], axis=-1)[:, None]
     speed, contact = np.full((20, 2), 0.3), np.zeros((20, 2))
-    out = tracking_metrics(cubic, cubic + [0, 0, 0.2], 0.1, speed, contact)
+    out = METRICS(cubic, cubic + [0, 0, 0.2], 0.1, speed, contact)
     assert float(out["mean_jerk"]) == pytest.approx(1.0, rel=1e-2)
     assert float(out["mean_keypoint_error"]) == pytest.approx(0.2, rel=1e-5)
     assert float(out["foot_skate"]) == 0.0
     contact[3, 1] = 1.0
-    out = tracking_metrics(cubic[:3], cubic[:3], 0.1, speed, contact)
+    out = METRICS(cubic[:3], cubic[:3], 0.1, speed, contact)
     assert float(out["foot_skate"]) == pytest.approx(0.3) and float(out["mean_jerk"]) == 0.0
     with pytest.raises(ValueError, match="both must be"):
         tracking_metrics(cubic, cubic[:3], 0.1, speed, contact)

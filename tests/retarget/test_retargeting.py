@@ -31,6 +31,7 @@ from jaxrl_rewards.rewards.imitation import retarget_reward
 mujoco = pytest.importorskip("mujoco")
 NAMES = ("human", "dinosaur", "mouse")
 KINDS = ("walk", "jump", "dance")
+REWARD = jax.jit(retarget_reward)
 SEEDS = {"walk": 0, "jump": 6, "dance": 0}  # of a jump within two seconds
 
 
@@ -135,10 +136,10 @@ def test_equal_proportions_put_the_feet_at_scaled_places(maps):
     root = np.asarray(reference.qpos[:, None, :3])
     # The feet's keypoints stand before the ankles, at the same place in both.
     ours = np.asarray(reference.keypoints[:, 3:]) - root
-    positions, quats = chain_kinematics(
+    positions, quats = jax.jit(chain_kinematics)(
         chain, jnp.asarray(motion.root_position), reference.qpos[:, 3:7], reference.qpos[:, 7:]
     )
-    human, _ = chain_points(chain, positions, quats)
+    human, _ = jax.jit(chain_points)(chain, positions, quats)
     theirs = np.asarray(human[:, 3:]) - motion.root_position[:, None]
     np.testing.assert_allclose(ours, 0.5 * theirs, atol=1e-5)
     ankles = [motion.names.index(f"{side}_ankle") for side in ("left", "right")]
@@ -169,7 +170,7 @@ def test_a_reference_against_itself_earns_one(references):
         q, qd = reference.qpos[7, 7:], reference.qvel[7, 6:]
         points, speeds = reference.keypoints[7] / scale, reference.keypoints_vel[7] / scale
         height = reference.qpos[7, 2] / scale
-        out = retarget_reward(
+        out = REWARD(
             q, q, qd, qd, reference.mapped_mask, points, points, speeds, speeds, height, height,
             0.0, reference.contacts[7], reference.contacts[7], np.zeros(3), np.zeros(3),
         )  # fmt: skip
