@@ -16,6 +16,7 @@ from jaxrl_envs.retarget.motion import (
     unroll,
     write_bvh,
 )
+from jaxrl_envs.retarget.motion.roles import guess_roles
 from motion_files import (
     amass_arrays,
     bvh_text,
@@ -129,6 +130,16 @@ def test_roles_can_be_given_and_must_exist(tmp_path):
         read_bvh(path, roles={"left_elbow": "Tail"})
     with pytest.raises(InputError, match="no human joint is called 'tail'"):
         read_bvh(path, roles={"tail": "Hips"})
+
+
+def test_the_chest_is_the_spine_joint_that_carries_both_arms():
+    names = ("Hips", "Spine", "Spine1", "Spine2", "LeftArm", "RightArm", "Neck")
+    roles = guess_roles(names, (-1, 0, 1, 2, 3, 3, 3))
+    assert roles["chest"] == "Spine2" and roles["neck"] == "Neck"
+    assert guess_roles(names, (-1, 0, 1, 2, 2, 2, 3))["chest"] == "Spine1"
+    prefixed = tuple(f"mixamorig:{name}" for name in names)
+    assert guess_roles(prefixed, (-1, 0, 1, 2, 3, 3, 3))["left_shoulder"] == "mixamorig:LeftArm"
+    assert guess_roles(("a", "b"), (-1, 0)) == {}
 
 
 def _edit(old, new, count=1):
@@ -303,6 +314,10 @@ def test_files_that_are_not_there_or_unknown(tmp_path):
         load_motion(tmp_path / "none.bvh")
     with pytest.raises(InputError, match="suffix '.fbx'; motions are read from .bvh, .npz"):
         load_motion("walk.fbx")
+    with pytest.raises(InputError, match="have no option 'scale'; they have ground"):
+        load_motion("walk.npz", scale=1.0)
+    with pytest.raises(InputError, match="have no option 'scale'; they need none"):
+        load_motion("walk.txt", scale=1.0)
     with pytest.raises(InputError, match="holds no motion"):
         load_motions(tmp_path)
     _write(tmp_path, "b.txt", deepmimic_text())

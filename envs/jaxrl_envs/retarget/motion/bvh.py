@@ -89,7 +89,8 @@ def read_bvh(
     joints, width = _read_hierarchy(lines)
     values, frame_time = _read_frames(lines, width)
     names = tuple(joint.name for joint in joints)
-    known = guess_roles(names) | (check_roles(roles, names, str(path)) if roles else {})
+    parents = tuple(joint.parent for joint in joints)
+    known = guess_roles(names, parents) | (check_roles(roles, names, str(path)) if roles else {})
     raw = np.array([joint.offset for joint in joints])
     raw[0] = 0.0
     if up is None:
@@ -107,7 +108,7 @@ def read_bvh(
         root_position=scale * root[:, cycle],
         offsets=scale * raw[:, cycle],
         names=names,
-        parents=tuple(joint.parent for joint in joints),
+        parents=parents,
         frame_time=frame_time,
         roles=known,
         name=path.stem if path.stem else "motion",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def load_motion(path: str | Path, **options: Any) -> Motion:
     """The motion of a file: BVH (.bvh), AMASS or SMPL (.npz), DeepMimic (.txt, .json).
 
     `options` go to the reader of the format (see `read_bvh`, `read_amass`). InputError for a
-    suffix that is not known, and whatever the reader refuses.
+    suffix or an option that is not known, and whatever the reader refuses.
     """
     path = Path(path)
     reader = READERS.get(path.suffix.lower())
@@ -31,13 +32,20 @@ def load_motion(path: str | Path, **options: Any) -> Motion:
         raise InputError(
             f"{path} has the suffix {path.suffix!r}; motions are read from {', '.join(READERS)}"
         )
+    known = [name for name in inspect.signature(reader).parameters if name != "path"]
+    for name in options:
+        if name not in known:
+            raise InputError(
+                f"{path}: files of this format have no option {name!r}; "
+                f"{'they have ' + ', '.join(known) if known else 'they need none'}"
+            )
     return reader(path, **options)
 
 
 def load_motions(folder: str | Path, **options: Any) -> list[Motion]:
     """All motions of a file or of a folder, by name; InputError where there is none.
 
-    `options` are those of `read_bvh`; other formats have no choice but `ground`.
+    `options` go to the BVH files of a folder; other formats take none there.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -93,11 +93,12 @@ _FALLBACKS = {
 }  # fmt: skip
 
 
-def guess_roles(names: tuple[str, ...]) -> dict[str, str]:
+def guess_roles(names: tuple[str, ...], parents: tuple[int, ...]) -> dict[str, str]:
     """The roles that a skeleton's joint names show, from the table that fits best.
 
-    Prefixes up to a colon ("mixamorig:") do not count, nor does case. Roles that no joint plays
-    are left out; a skeleton that is no human's gives few or none.
+    Prefixes up to a colon ("mixamorig:") do not count, nor does case. Of several spine joints the
+    chest is the one that carries both arms. Roles that no joint plays are left out; a skeleton
+    that is no human's gives few or none.
     """
     plain = {name.rsplit(":", 1)[-1].lower(): name for name in reversed(names)}
     best: dict[str, str] = {}
@@ -113,7 +114,20 @@ def guess_roles(names: tuple[str, ...]) -> dict[str, str]:
         wrist, elbow = f"{side}_wrist", best.get(f"{side}_elbow")
         if wrist not in best and elbow and f"{elbow}.end" in names:
             best[wrist] = f"{elbow}.end"
+    shoulders = [best.get(f"{side}_shoulder") for side in ("left", "right")]
+    if all(shoulders):
+        ways = [_ancestors(names.index(joint), parents) for joint in shoulders]
+        shared = next((joint for joint in ways[0] if joint in ways[1]), 0)
+        best |= {"chest": names[shared]} if shared > 0 else {}
     return best
+
+
+def _ancestors(joint: int, parents: tuple[int, ...]) -> list[int]:
+    way = []
+    while parents[joint] >= 0:
+        joint = parents[joint]
+        way.append(joint)
+    return way
 
 
 def check_roles(roles: dict[str, str], names: tuple[str, ...], where: str) -> dict[str, str]:
