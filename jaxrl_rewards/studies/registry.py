@@ -11,6 +11,8 @@ from jaxrl_rewards.studies.api import Study
 MODULES: dict[str, str] = {
     "barfi": "jaxrl_rewards.studies.barfi",
     "eureka": "jaxrl_rewards.studies.eureka",
+    "expadard": "jaxrl_rewards.studies.expadard",
+    "explors": "jaxrl_rewards.studies.explors",
     "exprd": "jaxrl_rewards.studies.exprd",
     "grpo_ppo_core": "jaxrl_rewards.studies.grpo_ppo_core",
     "gui_g2": "jaxrl_rewards.studies.gui_g2",

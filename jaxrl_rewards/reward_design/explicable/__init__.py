@@ -1,5 +1,6 @@
 """Rewards designed by a teacher that knows the model: explicable, adaptive; and without one."""
 
+from jaxrl_rewards.reward_design.explicable.adaptive import AdaptiveTeacher
 from jaxrl_rewards.reward_design.explicable.design_files import (
     draw_design,
     read_design_csv,
@@ -56,6 +57,7 @@ from jaxrl_rewards.reward_design.explicable.tabular_learning import (
 )
 
 __all__ = [
+    "AdaptiveTeacher",
     "Design",
     "DesignProblem",
     "Episode",
