@@ -37,14 +37,14 @@ def draw_population(figure: Any, searched: dict[str, ArmResult], table: dict[str
 
 def draw_programs(figure: Any, result: ArmResult) -> None:
     """The winner of every search as text, with its success."""
-    figure.set_size_inches(11.0, 0.9 + 0.85 * len(result.winners))
-    axis = figure.subplots()
-    axis.axis("off")
     lines = []
     for seed, (winner, value) in enumerate(
         zip(result.winners, result.retrained.mean(axis=1), strict=True)
     ):
         lines.append(f"search {seed}, success {value:.2f}")
         lines += [f"    {line}" for line in winner.proposal.text.split("\n")]
+    figure.set_size_inches(8.0, 0.4 + 0.14 * len(lines))
+    axis = figure.subplots()
+    axis.axis("off")
     axis.text(0.0, 1.0, "\n".join(lines), family="monospace", fontsize=7, va="top")
     figure.tight_layout()
