@@ -16,12 +16,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxrl_rewards.core import InputError, record
 from jaxrl_rewards.reward_design.implicit import Hypergradient, hypergradient
 from jaxrl_rewards.reward_design.solvers import ImplicitSolver
-from jaxrl_rewards.reward_design.trees import all_finite, combine
+from jaxrl_rewards.reward_design.trees import combine
 
 PyTree = Any
 Policy = Callable[[PyTree, Float[Array, "... D"]], Float[Array, "... A"]]
@@ -209,12 +210,14 @@ def check_episodes(episodes: Episodes, name: str = "episodes") -> None:
                 f"{name}.{field} must be {dims} with [B, H] = {shape} like the mask, got {found}"
             )
     if not isinstance(episodes.mask, jax.core.Tracer):
-        empty = jnp.sum(jnp.asarray(episodes.mask), axis=1) <= 0
-        if bool(jnp.any(empty)):
-            number = int(jnp.argmax(empty))
+        empty = np.sum(np.asarray(episodes.mask), axis=1) <= 0
+        if empty.any():
+            number = int(np.argmax(empty))
             raise InputError(f"{name}.mask: episode {number} has no step; leave it out")
-        if not bool(all_finite((episodes.features, episodes.primary, episodes.auxiliary))):
-            raise InputError(f"{name} hold numbers that are not finite; clean or drop them")
+    for field in ("features", "primary", "auxiliary"):
+        values = getattr(episodes, field)
+        if not isinstance(values, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(values))):
+            raise InputError(f"{name}.{field} holds numbers that are not finite")
 
 
 def check_reward(phi: AlignedReward, episodes: Episodes) -> None:

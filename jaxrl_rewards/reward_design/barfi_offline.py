@@ -77,16 +77,9 @@ def log_likelihood(theta: PyTree, episodes: Episodes, policy: Policy) -> Float[A
 def importance_weights(
     theta: PyTree, behaviour: PyTree, episodes: Episodes, policy: Policy, limit: float
 ) -> Float[Array, "B"]:
-    """Self-normalised ratios `π(episode) / β(episode)` with mean 1, cut at `limit` times the mean.
-
-    Cutting is repeated with renormalisation twice, so that the largest weight is close to `limit`.
-    """
+    """Self-normalised ratios `π(episode) / β(episode)` with mean 1, then cut at `limit`."""
     ratio = log_likelihood(theta, episodes, policy) - log_likelihood(behaviour, episodes, policy)
-    weights = jax.nn.softmax(ratio) * ratio.shape[0]
-    for _ in range(2):
-        weights = jnp.minimum(weights, limit)
-        weights = weights / jnp.mean(weights)
-    return weights
+    return jnp.minimum(jax.nn.softmax(ratio) * ratio.shape[0], limit)
 
 
 def fit_offline(
@@ -113,10 +106,12 @@ def fit_offline(
     adam = optax.adam(0.02)
     total = episodes.mask.shape[0]
 
+    def mismatch(theta):
+        return -jnp.sum(log_likelihood(theta, episodes, policy)) / jnp.sum(episodes.mask)
+
     def clone(carry, _):
         behaviour, state = carry
-        loss = lambda t: -jnp.sum(log_likelihood(t, episodes, policy)) / jnp.sum(episodes.mask)  # noqa: E731
-        steps, state = adam.update(jax.grad(loss)(behaviour), state)
+        steps, state = adam.update(jax.grad(mismatch)(behaviour), state)
         return (optax.apply_updates(behaviour, steps), state), None
 
     (behaviour, _), _ = jax.lax.scan(clone, (theta, adam.init(theta)), None, config.clone_steps)
