@@ -21,6 +21,7 @@ from jaxrl_envs.retarget.retargeting import (
     character_map,
     differentiate,
     reference_frames,
+    retarget_clip,
     retarget_pose,
 )
 
@@ -221,6 +222,14 @@ def test_batches_agree_with_single_motions(poses, maps, references):
         np.testing.assert_allclose(batch.qpos[number], single.qpos, atol=1e-5)
         np.testing.assert_allclose(batch.qvel[number], single.qvel, atol=1e-3)
         np.testing.assert_array_equal(batch.contacts[number], single.contacts)
+
+
+def test_padding_a_clip_changes_nothing(poses, maps, references):
+    padded = retarget_clip(poses["dance"], maps["human"], block=64)
+    for name, leaf in vars(references["dance", "human"]).items():
+        ours = getattr(padded, name)
+        assert ours.shape == leaf.shape, name
+        np.testing.assert_allclose(ours, leaf, atol=1e-4, err_msg=name)
 
 
 def test_references_make_a_library(references):

@@ -35,6 +35,10 @@ FLIGHT_HEIGHT = 0.03
 """metres; a human whose lower foot is below this stands on the ground"""
 
 
+_PER_CLIP = ("frame_time", "leg_length", "root_rest_height", "head_rest_height")
+_PER_REFERENCE = ("mapped_mask", "scale", "frame_time")
+
+
 @record
 class CharacterMap:
     """What kinematic retargeting needs of a character; all numbers are leaves."""
@@ -105,14 +109,16 @@ def character_map(character: Any) -> CharacterMap:
 
 
 @jax.jit
-def retarget_pose(pose: HumanPose, character: CharacterMap) -> Reference:
+def retarget_pose(
+    pose: HumanPose, character: CharacterMap, length: Int[Array, ""] | None = None
+) -> Reference:
     """The reference of a character for every frame of a human's motion.
 
     Angles, scale and root follow `kinematic_retarget`. Then the root is raised or lowered so that
     the character's lowest foot is on the ground while the human's lowest is (below 3 cm), and
     `scale` times as high above it as the human's otherwise. Velocities are central differences
     over the frames, so loops must have been unrolled and closed before. Poses of equal length are
-    batched by `vmap`.
+    batched by `vmap`; with `length`, only so many first frames count and the rest is padding.
     """
     angles, mapped, root, scale = kinematic_retarget(
         pose.human_q,
@@ -140,7 +146,7 @@ def retarget_pose(pose: HumanPose, character: CharacterMap) -> Reference:
     heights = heights + shift[:, None]
 
     step = pose.frame_time
-    sole_speeds = safe_norm(differentiate(soles, step))
+    sole_speeds = safe_norm(differentiate(soles, step, length))
     feet = [np.flatnonzero(np.asarray(chain.sole_feet) == f) for f in range(chain.num_feet)]
     contacts = [
         reference_contact_labels(
@@ -152,17 +158,18 @@ def retarget_pose(pose: HumanPose, character: CharacterMap) -> Reference:
         for own in feet
     ]
     points = scale_sensors(pose.points, scale, pose.head_rest_height, character.head_height)
-    spin = quat_inverse_rotate(quat, angular_rate(quat, step))
+    spin = quat_inverse_rotate(quat, angular_rate(quat, step, length))
     return Reference(
         qpos=jnp.concatenate([root, quat, angles], axis=-1),
         qvel=jnp.concatenate(
-            [differentiate(root, step), spin, differentiate(angles, step)], axis=-1
+            [differentiate(root, step, length), spin, differentiate(angles, step, length)],
+            axis=-1,
         ),
         keypoints=keypoints,
-        keypoints_vel=differentiate(keypoints, step),
+        keypoints_vel=differentiate(keypoints, step, length),
         contacts=jnp.stack(contacts, axis=-1) if contacts else jnp.zeros((len(angles), 0), bool),
         points=points,
-        points_vel=differentiate(points, step),
+        points_vel=differentiate(points, step, length),
         point_quats=jnp.asarray(pose.point_quats),
         mapped_mask=mapped,
         scale=scale,
@@ -172,28 +179,58 @@ def retarget_pose(pose: HumanPose, character: CharacterMap) -> Reference:
 
 def reference_frames(reference: Reference) -> dict[str, Array]:
     """The part of a reference that changes from frame to frame, for `build_library`."""
-    still = ("mapped_mask", "scale", "frame_time")
-    return {name: value for name, value in vars(reference).items() if name not in still}
+    return {name: leaf for name, leaf in vars(reference).items() if name not in _PER_REFERENCE}
+
+
+def retarget_clip(pose: HumanPose, character: CharacterMap, *, block: int = 256) -> Reference:
+    """`retarget_pose` of a clip of any length, as NumPy arrays.
+
+    Frames are padded to a whole number of blocks, so that many clips share few compilations; the
+    padding is cut off and changes nothing.
+    """
+    count = pose.human_q.shape[0]
+    more = -count % block
+
+    def pad(name: str, leaf: Any) -> np.ndarray:
+        leaf = np.asarray(leaf)
+        if name in _PER_CLIP:
+            return leaf
+        return np.concatenate([leaf, np.repeat(leaf[-1:], more, axis=0)])
+
+    padded = HumanPose(**{name: pad(name, leaf) for name, leaf in vars(pose).items()})
+    whole = retarget_pose(padded, character, np.int32(count))
+    cut = {name: np.asarray(leaf)[:count] for name, leaf in reference_frames(whole).items()}
+    still = {name: np.asarray(getattr(whole, name)) for name in _PER_REFERENCE}
+    return Reference(**cut, **still)
 
 
 def differentiate(
-    values: Float[Array, "frames ..."], frame_time: Float[Array, ""]
+    values: Float[Array, "frames ..."],
+    frame_time: Float[Array, ""],
+    length: Int[Array, ""] | None = None,
 ) -> Float[Array, "frames ..."]:
-    """Central differences per second, one-sided at both ends; 0 for a single frame."""
-    if values.shape[0] < 2:
-        return jnp.zeros_like(values)
-    ends = jnp.concatenate([values[1:2] - values[:1], values[-1:] - values[-2:-1]])
-    middle = 0.5 * (values[2:] - values[:-2])
-    return jnp.concatenate([ends[:1], middle, ends[1:]]) / frame_time
+    """Central differences per second, one-sided at both ends; 0 for a single frame.
+
+    The end is frame `length - 1` where given; what is behind it is not meant to be used.
+    """
+    first, last = _neighbours(values.shape[0], length)
+    spans = jnp.maximum(last - first, 1).reshape(-1, *[1] * (values.ndim - 1))
+    return (values[last] - values[first]) / (spans * frame_time)
 
 
 def angular_rate(
-    quats: Float[Array, "frames 4"], frame_time: Float[Array, ""]
+    quats: Float[Array, "frames 4"],
+    frame_time: Float[Array, ""],
+    length: Int[Array, ""] | None = None,
 ) -> Float[Array, "frames 3"]:
     """World angular velocity in rad/s, differenced as in `differentiate`."""
-    if quats.shape[0] < 2:
-        return jnp.zeros((*quats.shape[:-1], 3))
-    before = jnp.concatenate([quats[:1], quats[:-1]])
-    after = jnp.concatenate([quats[1:], quats[-1:]])
-    spans = jnp.full((quats.shape[0], 1), 2.0).at[jnp.asarray([0, -1])].set(1.0) * frame_time
-    return quat_to_rotvec(quat_multiply(after, quat_conjugate(before))) / spans
+    first, last = _neighbours(quats.shape[0], length)
+    turn = quat_to_rotvec(quat_multiply(quats[last], quat_conjugate(quats[first])))
+    return turn / (jnp.maximum(last - first, 1)[:, None] * frame_time)
+
+
+def _neighbours(count: int, length: Any) -> tuple[Int[Array, "frames"], Int[Array, "frames"]]:
+    """Indices of the frame before and the frame after each, within the clip."""
+    frames = jnp.arange(count)
+    end = (count if length is None else length) - 1
+    return jnp.maximum(frames - 1, 0), jnp.minimum(frames + 1, jnp.maximum(end, 0))
