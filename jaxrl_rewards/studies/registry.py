@@ -16,6 +16,7 @@ MODULES: dict[str, str] = {
     "exprd": "jaxrl_rewards.studies.exprd",
     "grpo_ppo_core": "jaxrl_rewards.studies.grpo_ppo_core",
     "gui_g2": "jaxrl_rewards.studies.gui_g2",
+    "oni": "jaxrl_rewards.studies.oni",
     "sparse_retargeting": "jaxrl_rewards.studies.sparse_retargeting",
 }
 
