@@ -4,11 +4,21 @@ VENV := .venv
 RUN := $(VENV)/bin/python -m
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-fast lint format bench record tables clean
+# DATA: a folder with the walking clip of DeepMimic (else a generated walk); SEED; MINUTES at most.
+DATA ?=
+SEED ?= 0
+MINUTES ?= 55
+CHARACTER ?= human
+
+.PHONY: demo retarget-demo test test-fast lint format bench record tables clean
 
 demo: $(STAMP)
 	$(RUN) jaxrl_rewards.cli reproduce gui_g2 --seeds 4 --out runs/demo
 	$(RUN) jaxrl_rewards.cli evaluate gui --out runs/demo/pointing
+
+retarget-demo: $(STAMP)
+	$(RUN) jaxrl_rewards.cli train retarget --env.character $(CHARACTER) $(if $(DATA),--env.data $(DATA)) \
+	  --seed $(SEED) --time-limit-minutes $(MINUTES) --resume --out runs/retarget-$(CHARACTER)-$(SEED)
 
 test: $(STAMP)
 	$(RUN) pytest -n 2 --dist loadfile

@@ -202,6 +202,7 @@ def stored_task(folder: Path, stored: dict[str, Any]) -> RetargetTask:
     try:
         env["motions"] = tuple(Path(path) for path in env.get("motions", ()))
         env["data"] = None if env.get("data") is None else Path(env["data"])
+        env["generated"] = tuple(env.get("generated", ()))
         if "hidden" in values:
             values["hidden"] = tuple(values["hidden"])
         return RetargetTask(env=RetargetEnv(**env), **values)

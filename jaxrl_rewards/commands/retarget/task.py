@@ -24,6 +24,9 @@ class RetargetEnv:
     """Clips to follow (.bvh, .npz of AMASS, .txt of DeepMimic); by default a generated walk."""
     data: Path | None = None
     """Folder with recorded motion: its walking clip is followed where `motions` is empty."""
+    generated: tuple[str, ...] = ()
+    """Generated motions to follow too: KIND or KIND:SEED, of walk, turn, squat, reach, wave, jump,
+    dance."""
     physics: str = "auto"
     """Physics engine: auto, c, jax or warp."""
     physics_threads: int | None = None
@@ -100,8 +103,10 @@ def load_motions(env: RetargetEnv) -> tuple[Any, ...]:
     from jaxrl_envs.retarget.env import default_motions
     from jaxrl_envs.retarget.motion import load_motion
 
-    if env.motions:
-        return tuple(load_motion(path) for path in env.motions)
+    chosen = [load_motion(path) for path in env.motions]
+    chosen += [_generated(text) for text in env.generated]
+    if chosen:
+        return tuple(chosen)
     if env.data is not None:
         if not env.data.is_dir():
             raise InputError(
@@ -115,6 +120,15 @@ def load_motions(env: RetargetEnv) -> tuple[Any, ...]:
             )
         return (load_motion(found[0]),)
     return default_motions()
+
+
+def _generated(text: str) -> Any:
+    from jaxrl_envs.retarget.motion import generate_motion
+
+    kind, _, seed = text.partition(":")
+    if seed and not seed.isdigit():
+        raise InputError(f"--env.generated {text}: the seed after the colon must be a number")
+    return generate_motion(kind, seed=int(seed or 0), seconds=20.0)
 
 
 def make_world(env: RetargetEnv, *, motions: Any = None, disturbed: bool = False) -> Any:
