@@ -1,4 +1,21 @@
-"""Characters: a human, a dinosaur, a mouse-like creature, and those a user brings as MJCF."""
+"""Characters: a human, a dinosaur, a mouse-like creature, and those a user brings as MJCF.
+
+A character of your own is an MJCF file with one free body and hinges, and beside it a mapping of the
+same name (`robot.xml`, `robot.json`); `--env.character robot.xml` then trains it. The mapping says
+what the MJCF does not:
+
+    {"name": "robot",
+     "root": "torso",                      the body with the free joint
+     "joints": {"knee_l": {"human": "left_knee", "sign": -1, "gain": 1, "offset": 0, "rest": -0.5},
+                "tail": {}},               angle = sign * gain * human angle + offset, in the limits
+     "keypoints": {"head": {"body": "torso", "offset": [0, 0, 0.3]}, "left_hand": "hand_l",
+                   "right_hand": "hand_r", "left_foot": "foot_l", "right_foot": "foot_r"},
+     "feet": {"left_foot": ["sole_l"], "right_foot": ["sole_r"]},     geoms that touch the ground
+     "leg_length": 0.8}                    optional: measured from the mapped hips by default
+
+The human's joints and the meaning of their angles are in `record.HUMAN_JOINTS`. Servos (`kp`,
+`torque` per joint, optional), sensors and contacts of the MJCF are replaced by the project's.
+"""
 
 from __future__ import annotations
 
