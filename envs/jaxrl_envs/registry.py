@@ -43,7 +43,7 @@ _ENTRIES: dict[str, Entry] = {
     "keydoor_text": Entry(
         "jaxrl_envs.control:KeyDoor",
         "four such rooms that speak to the agent in text messages",
-        (("rooms", 4), ("messages", True)),
+        (("rooms", 4), ("door_row", 1), ("messages", True)),
     ),
     "gridworld-continuous": Entry(
         "jaxrl_envs.control:ContinuousGridWorld",
@@ -63,6 +63,9 @@ _ENTRIES: dict[str, Entry] = {
         "jaxrl_envs.control:TabularWorld",
         "a long chain with a far reward, with an exact model",
         (("model", "chain"),),
+    ),
+    "roguelike": Entry(
+        "jaxrl_envs.roguelike:Roguelike", "random dungeons with keys, doors, monsters and gold"
     ),
     "gui-ground": Entry("jaxrl_envs.gui:GuiGround", "point at or outline an element of a screen"),
 }

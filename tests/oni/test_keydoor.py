@@ -17,19 +17,19 @@ from jaxrl_rewards.networks.tabular import tabular_actor_critic
 class Walker:
     """The rules once more, cell by cell, on coordinates."""
 
-    def __init__(self, rooms, size, room, row, column):
-        self.rooms, self.size = rooms, size
+    def __init__(self, rooms, size, door_row, room, row, column):
+        self.rooms, self.size, self.door_row = rooms, size, door_row
         self.at, self.keys, self.doors = (room, row, column), set(), set()
 
     def distance(self, at):
-        """Through the top row of every room, then down the last one."""
+        """Along the row of the doors, then down the last room."""
         room, row, column = at
         n = self.size
         if room == self.rooms - 1:
             return (n - 1 - row) + (n - 1 - column)
-        to_door = row + (n - 1 - column) + 1
+        to_door = abs(row - self.door_row) + (n - 1 - column) + 1
         between = (self.rooms - 2 - room) * n
-        return to_door + between + 2 * (n - 1)
+        return to_door + between + (n - 1 - self.door_row) + (n - 1)
 
     def step(self, action):
         """What happened: wall, locked, key, door, and the room concerned."""
@@ -39,10 +39,10 @@ class Walker:
         if action < 4:
             down, right = [(-1, 0), (0, 1), (1, 0), (0, -1)][action]
             to = [room, row + down, column + right]
-            if to[2] == n and row == 0 and room < self.rooms - 1:
-                to, door = [room + 1, 0, 0], room
-            elif to[2] == -1 and row == 0 and room > 0:
-                to, door = [room - 1, 0, n - 1], room - 1
+            if to[2] == n and row == self.door_row and room < self.rooms - 1:
+                to, door = [room + 1, row, 0], room
+            elif to[2] == -1 and row == self.door_row and room > 0:
+                to, door = [room - 1, row, n - 1], room - 1
             else:
                 door = None
             if not (0 <= to[1] < n and 0 <= to[2] < n):
@@ -91,16 +91,16 @@ def biased_actions(random, count):
     return random.choice(5, count, p=[0.22, 0.3, 0.22, 0.2, 0.06])
 
 
-@pytest.mark.parametrize("rooms", [2, 4])
-def test_a_plain_walker_agrees(rooms):
-    env = jaxrl_envs.make("keydoor_text", rooms=rooms, observation="state")
+@pytest.mark.parametrize(("rooms", "door_row"), [(2, 0), (4, 1)])
+def test_a_plain_walker_agrees(rooms, door_row):
+    env = jaxrl_envs.make("keydoor_text", rooms=rooms, door_row=door_row, observation="state")
     table, seen = env.table, set()
     for seed in range(3):
         random = np.random.default_rng(seed)
         start, states, timesteps = run(env, biased_actions(random, 500), jax.random.key(seed))
         actions = biased_actions(np.random.default_rng(seed), 500)
         room, rest = divmod(int(start.cell), 16)
-        walker = Walker(rooms, 4, room, *divmod(rest, 4))
+        walker = Walker(rooms, 4, door_row, room, *divmod(rest, 4))
         counts = np.zeros(table.size, int)
         for now, action in enumerate(actions):
             events = walker.step(int(action))
@@ -207,7 +207,13 @@ def test_quantities_are_documented_and_hold_no_success():
 
 
 def test_bad_options_are_refused():
-    for options in (dict(rooms=1), dict(size=1), dict(observation="x"), dict(numbered=True)):
+    for options in (
+        dict(rooms=1),
+        dict(size=1),
+        dict(door_row=4),
+        dict(observation="x"),
+        dict(numbered=True),
+    ):
         with pytest.raises(InputError):
             jaxrl_envs.make("keydoor", **options)
 

@@ -86,6 +86,8 @@ class KeyDoor:
       lock, a wall or gold, and else, with a small chance, of nothing that matters. Searching
       finds gold again and again: a helpful message that leads nowhere.
     - Termination: the stairs. Truncation: after 100 steps.
+    - `door_row` says how far the doors are from the keys, which lie in the lowest row: the nearer,
+      the more often a random walk passes a door.
     - Source: our own, after the text games that Zheng et al. 2024 (arXiv 2410.23022) learn in.
     """
 
@@ -96,6 +98,7 @@ class KeyDoor:
         rooms: int = 3,
         *,
         size: int = 4,
+        door_row: int = 0,
         messages: bool = False,
         numbered: bool = False,
         observation: str = "features",
@@ -105,13 +108,15 @@ class KeyDoor:
             raise InputError(f"rooms must lie in 2 ... 12, got {rooms}")
         if size < 2:
             raise InputError(f"size must be at least 2 cells, got {size}")
+        if not 0 <= door_row < size:
+            raise InputError(f"door_row must lie in 0 ... {size - 1}, got {door_row}")
         if observation not in OBSERVATIONS:
             raise InputError(
                 f"observation {observation!r} is unknown; choose one of {', '.join(OBSERVATIONS)}"
             )
         if numbered and not messages:
             raise InputError("numbered=True needs messages=True, for there is nothing to number")
-        self.map = RoomMap(rooms, size)
+        self.map = RoomMap(rooms, size, door_row)
         self.table = MessageTable(rooms, numbered) if messages else None
         self.num_states = self.map.num_cells * 2 ** (rooms - 1)
         self._observation, self._max_steps = observation, max_steps

@@ -17,12 +17,13 @@ class RoomMap:
     """`rooms` square rooms of `size` cells a side in a row, numbered from the left.
 
     Cells count room by room, row by row. Every room but the last has its key in the lower left
-    corner and a door in the right wall of its top row; the stairs lie in the lower right corner
+    corner and a door in the right wall at row `door_row`; the stairs lie in the lower right corner
     of the last room. Walls and doors are thin: they stand between cells.
     """
 
     rooms: int
     size: int
+    door_row: int = 0
 
     @property
     def num_cells(self) -> int:
@@ -95,7 +96,8 @@ class RoomMap:
                         if 0 <= to_row < self.size and 0 <= to_column < self.size:
                             target[here, action] = self.cell(room, to_row, to_column)
         for room in range(self.rooms - 1):
-            left, right = self.cell(room, 0, self.size - 1), self.cell(room + 1, 0, 0)
+            left = self.cell(room, self.door_row, self.size - 1)
+            right = self.cell(room + 1, self.door_row, 0)
             target[left, 1], target[right, 3] = right, left
             door[left, 1] = door[right, 3] = room
         return target, door
