@@ -83,8 +83,9 @@ def evaluate_retarget(folder: Path, stored: dict[str, Any], options: Any) -> int
             }
             rows[name] = base.replace(sensors=base.sensors.replace(**numbers))
         record["survival"] = {}
+        evaluate = evaluator(disturbed, base, act, options.episodes)
         for name, params in rows.items():
-            measured = evaluator(disturbed, params, act, options.episodes)(state, key)
+            measured = evaluate(state, key, params)
             numbers = {key: float(value) for key, value in measured.items()}
             record["survival"][name] = numbers
             print(

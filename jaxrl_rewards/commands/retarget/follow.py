@@ -115,10 +115,14 @@ def reference_errors(library: Any, clip: int, scale: float, dt: float) -> dict[s
 
 
 def evaluator(world: Any, params: Any, act: Callable, episodes: int) -> Callable[[Any, Any], Any]:
-    """An `evaluate(state, key)` for the runner: `survival` over random starts, per clip too."""
+    """An `evaluate(state, key)` for the runner: `survival` over random starts, per clip too.
+
+    A third argument evaluates under other params, without compiling anew.
+    """
     names = world.clip_names
 
-    def evaluate(state: Any, key: jax.Array) -> dict[str, Any]:
+    @jax.jit
+    def measure(state: Any, key: jax.Array, params: Any) -> dict[str, Any]:
         def policy(obs: Any) -> Any:
             return act(state, obs, None, None)[0]
 
@@ -133,7 +137,10 @@ def evaluator(world: Any, params: Any, act: Callable, episodes: int) -> Callable
                 result[f"{name}/seconds"] = jnp.sum(alive * own) / count / 30.0
         return result
 
-    return jax.jit(evaluate)
+    def evaluate(state: Any, key: jax.Array, under: Any = None) -> dict[str, Any]:
+        return measure(state, key, params if under is None else under)
+
+    return evaluate
 
 
 def record_picture(

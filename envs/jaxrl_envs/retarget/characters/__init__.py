@@ -1,8 +1,8 @@
 """Characters: a human, a dinosaur, a mouse-like creature, and those a user brings as MJCF.
 
-A character of your own is an MJCF file with one free body and hinges, and beside it a mapping of the
-same name (`robot.xml`, `robot.json`); `--env.character robot.xml` then trains it. The mapping says
-what the MJCF does not:
+A character of your own is an MJCF file with one free body and hinges, and beside it a mapping of
+the same name (`robot.xml`, `robot.json`); `--env.character robot.xml` then trains it. The mapping
+says what the MJCF does not:
 
     {"name": "robot",
      "root": "torso",                      the body with the free joint
