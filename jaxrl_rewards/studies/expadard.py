@@ -128,7 +128,8 @@ def learning_curves(
         if index in shown:
             kept.append(rewards[-1, 0].copy())
         state = chunk(fold(keys, index), state, jnp.asarray(rewards, jnp.float32))
-        report(f"episode {(index + 1) * config.design_every}", (index + 1) / chunks)
+        if index % max(1, chunks // 20) == 0:
+            report(f"episode {(index + 1) * config.design_every}", (index + 1) / chunks)
     policies.append(np.asarray(explicable.softmax_policy(state.theta), np.float64))
     return explicable.share_of_optimal(model, np.stack(policies, axis=2)), fixed, kept
 

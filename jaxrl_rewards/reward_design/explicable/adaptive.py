@@ -17,6 +17,9 @@ from jaxrl_rewards.reward_design.explicable.informativeness import (
 from jaxrl_rewards.reward_design.explicable.planning import Target, target_of
 from jaxrl_rewards.reward_design.explicable.programme import Design, DesignProblem, solve_linear
 
+_weights = jax.jit(jax.vmap(adaptive_weights, (None, 0, None, 0)))
+_visits = jax.jit(jax.vmap(state_visitation, (None, None, None, 0, None)), static_argnums=1)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AdaptiveTeacher:
@@ -49,7 +52,7 @@ class AdaptiveTeacher:
         policies = np.asarray(policies, np.float64)
         learner_visits = self._visits(policies)
         with jax.enable_x64(True):
-            found = jax.vmap(adaptive_weights, (None, 0, None, 0))(
+            found = _weights(
                 jnp.asarray(self.target.advantages),
                 jnp.asarray(policies),
                 jnp.asarray(self.visits),
@@ -70,8 +73,7 @@ class AdaptiveTeacher:
     def _visits(self, policies: np.ndarray) -> np.ndarray:
         model = self.model
         with jax.enable_x64(True):
-            visits = jax.vmap(state_visitation, (None, None, None, 0, None))
-            found = visits(
+            found = _visits(
                 jnp.asarray(model.transition),
                 model.discount,
                 jnp.asarray(model.start),

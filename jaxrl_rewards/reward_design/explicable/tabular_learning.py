@@ -267,10 +267,8 @@ def q_learning(
             q_values = q_values.at[state, action].add(change)
             return (q_values, following, over | ended), None
 
-        (q_values, _, _), _ = jax.lax.scan(
-            step, (q_values, first, jnp.zeros((), bool)), (units, ties)
-        )
-        return q_values, None
+        start = (q_values, first, jnp.zeros((), bool))
+        return jax.lax.scan(step, start, (units, noise))[0][0], None
 
     def point(q_values, keys):
         q_values, _ = jax.lax.scan(episode, q_values, keys)
