@@ -88,7 +88,8 @@ def mutate_arrays(rng):
             del arrays[key]
         elif kind == 1:
             value = rng.choice([np.nan, np.inf, 1e3, 1e300, -1.0, 0.0, 1e-320])
-            values.reshape(-1)[rng.randrange(values.size)] = value
+            with np.errstate(over="ignore"):
+                values.reshape(-1)[rng.randrange(values.size)] = value
             arrays[key] = values
         elif kind == 2:
             arrays[key] = values.reshape(-1)[: rng.randrange(values.size + 1)]
