@@ -112,6 +112,7 @@ def measure(batch: int, options: argparse.Namespace, deadline: float) -> list[di
         raw = [a["raw_steps_per_second"] for a in answers[engine] if "raw_steps_per_second" in a]
         if raw:
             extra["share_in_mujoco"] = _middle(answers[engine], "mujoco_share")
+            extra["ratio_per_cpu_second"] = _middle(answers[engine], "cpu_ratio_to_raw")
             extra["share_in_callback"] = _middle(answers[engine], "callback_share")
             required = REQUIRED_OF_RAW
         else:

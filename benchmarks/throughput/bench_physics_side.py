@@ -168,23 +168,24 @@ class Meter:
         """Forget the measurement before."""
         self.given, self.callback = [], 0.0
 
-    def replay(self, model: Any, substeps: int, batch: int) -> float:
-        """Seconds that MuJoCo's batch takes for the same states and controls, stepping only."""
+    def replay(self, model: Any, substeps: int, batch: int) -> tuple[float, float]:
+        """Seconds and CPU seconds of MuJoCo's batch stepping the same states and controls."""
         from mujoco import batch as mujoco_batch
 
         if not hasattr(self, "raw"):
             self.raw = mujoco_batch.Batch(model, batch, len(os.sched_getaffinity(0)))
             self.raw.reset()
         ctrl = self.raw.bind("ctrl")
-        seconds = 0.0
+        seconds = cpu = 0.0
         for packed, given in self.given:
             rows = packed.reshape(batch, -1).view(np.float64)
             self.raw.state[:, : rows.shape[1]] = rows
             ctrl[:] = given.reshape(batch, -1)[:, : model.nu]
-            start = time.perf_counter()
+            start, used = time.perf_counter(), time.process_time()
             self.raw.step(nstep=substeps)
             seconds += time.perf_counter() - start
-        return seconds
+            cpu += time.process_time() - used
+        return seconds, cpu
 
 
 def main(arguments: list[str]) -> None:
@@ -223,13 +224,15 @@ def main(arguments: list[str]) -> None:
         count[0] += 1
         if meter:
             meter.start()
-        begun = time.perf_counter()
+        begun, used = time.perf_counter(), time.process_time()
         holder[0] = jax.block_until_ready(compiled(holder[0], jax.random.key(count[0])))[0]
-        seconds = time.perf_counter() - begun
+        seconds, cpu = time.perf_counter() - begun, time.process_time() - used
         out = {"steps_per_second": batch * taken / seconds}
+        out["steps_per_cpu_second"] = batch * taken / cpu
         if meter:
-            raw = meter.replay(physics.model, substeps, batch)
+            raw, raw_cpu = meter.replay(physics.model, substeps, batch)
             out["raw_steps_per_second"] = batch * taken / raw
+            out["cpu_ratio_to_raw"] = raw_cpu / cpu
             out["callback_share"] = meter.callback / seconds
             out["mujoco_share"] = raw / seconds
         return out

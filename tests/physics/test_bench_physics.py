@@ -31,6 +31,7 @@ class FakeWorker:
         found = {"steps_per_second": RATES[self.side]}
         if self.side == "c":
             found |= {"raw_steps_per_second": 1000.0, "mujoco_share": 0.9, "callback_share": 0.95}
+            found |= {"cpu_ratio_to_raw": 0.85}
         return found
 
     def close(self):
@@ -59,6 +60,7 @@ def test_rows_compare_with_raw_mujoco_mjx_and_the_other_engine(bench):
     raw = by(found["rows"], "humanoid, 16 worlds: engine c", bench_physics.RAW)
     assert raw["ratio"] == 0.9 and raw["required"] == 0.8
     assert raw["share_in_mujoco"] == 0.9 and raw["share_in_callback"] == 0.95
+    assert raw["ratio_per_cpu_second"] == 0.85
     other = by(found["rows"], "humanoid, 16 worlds: engine c", "engine jax, tuned")
     assert other["ratio"] == 4.5 and other["required"] == 3.0
     plain = by(found["rows"], "humanoid, 16 worlds: engine jax", bench_physics.PEER_NAMES["mjx"])
