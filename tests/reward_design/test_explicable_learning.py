@@ -162,7 +162,7 @@ def replay(model, episodes, settings, *, steps, learner_batch, teacher_period, t
 
 
 def test_shaped_learning_equals_a_sequential_replay():
-    model = line_model(cells=5, noise=0.2)
+    model = random_model(5)
     sampler = explicable.make_sampler(model)
     settings = explicable.shaping_settings(discount=0.9, shaping_rate=0.05, learner_rate=0.5)
     key, count = jax.random.key(4), 12
