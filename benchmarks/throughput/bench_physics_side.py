@@ -152,21 +152,24 @@ class Meter:
     """Times of engine `c`'s callback, and what it was given, over one measurement."""
 
     def __init__(self, engine: Any):
-        self.engine, self.given, self.callback, self.mujoco = engine, [], 0.0, 0.0
+        self.given, self.callback, self.recording = [], 0.0, False
         host = engine._host_step
 
         def timed(packed: Any, given: Any) -> Any:
             start = time.perf_counter()
             out = host(packed, given)
             self.callback += time.perf_counter() - start
-            self.given.append((np.asarray(packed).copy(), np.asarray(given).copy()))
+            if self.recording:
+                self.given.append((np.asarray(packed).copy(), np.asarray(given).copy()))
             return out
 
         engine._host_step = timed
 
-    def start(self) -> None:
-        """Forget the measurement before."""
-        self.given, self.callback = [], 0.0
+    def record(self, again: Callable[[], Any]) -> None:
+        """Keep what the callback is given while the measured call is repeated, untimed."""
+        self.given, self.recording = [], True
+        jax.block_until_ready(again())
+        self.recording = False
 
     def replay(self, model: Any, substeps: int, batch: int) -> tuple[float, float]:
         """Seconds and CPU seconds of MuJoCo's batch stepping the same states and controls."""
@@ -222,18 +225,20 @@ def main(arguments: list[str]) -> None:
 
     def measure() -> dict[str, Any]:
         count[0] += 1
+        start, key = holder[0], jax.random.key(count[0])
         if meter:
-            meter.start()
+            meter.callback = 0.0
         begun, used = time.perf_counter(), time.process_time()
-        holder[0] = jax.block_until_ready(compiled(holder[0], jax.random.key(count[0])))[0]
+        holder[0] = jax.block_until_ready(compiled(start, key))[0]
         seconds, cpu = time.perf_counter() - begun, time.process_time() - used
         out = {"steps_per_second": batch * taken / seconds}
         out["steps_per_cpu_second"] = batch * taken / cpu
         if meter:
+            out["callback_share"] = meter.callback / seconds
+            meter.record(lambda: compiled(start, key))
             raw, raw_cpu = meter.replay(physics.model, substeps, batch)
             out["raw_steps_per_second"] = batch * taken / raw
             out["cpu_ratio_to_raw"] = raw_cpu / cpu
-            out["callback_share"] = meter.callback / seconds
             out["mujoco_share"] = raw / seconds
         return out
 

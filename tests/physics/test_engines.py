@@ -6,6 +6,8 @@ Servos are given limits that they do not reach: under `implicitfast` a servo at 
 because MJX goes on to treat its damping implicitly and MuJoCo does not.
 """
 
+import copy
+
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -14,8 +16,6 @@ import pytest
 from jaxrl_envs.physics import OUTPUTS, add_position_servo, make_physics
 
 NUMBER = 4
-TUNED_DISTANCE = 0.02
-"""Metres between the tuned jax engine and MuJoCo's converged solver after half a second."""
 
 
 def pendulum(limit: float = 200.0):
@@ -125,23 +125,29 @@ def test_a_walker_moves_alike_on_the_ground_and_in_the_air(make_walker, make_sta
 
 
 @pytest.mark.slow
-def test_one_solver_iteration_stays_near(make_walker, make_starts):
-    """The tuned options: worlds stay alike where they touch the ground, broken ones alone."""
+def test_one_solver_iteration_is_the_model_s_option_and_not_the_engine_s(make_walker, make_starts):
+    """MJX tuned is MuJoCo with one Newton iteration; a broken world stays alone.
+
+    Such a solver is coarse: on the ground it parts from the converged one by centimetres within a
+    tenth of a second, under either engine alike.
+    """
     model = make_walker(limit=200.0)
     qpos, qvel, ctrl = make_starts(model, 8)
     ctrl[30, 5] = np.inf
-    outputs = ("body_pos", "sensordata")
-    states = {
-        engine: roll(make_physics(model, engine=engine, substeps=2, outputs=outputs))(
-            qpos, qvel, ctrl
-        )[1]
-        for engine in ("c", "jax")
+    coarse = copy.copy(model)
+    coarse.opt.iterations = 1
+    made = {
+        "jax": make_physics(model, engine="jax", substeps=2),
+        "c": make_physics(coarse, engine="c", substeps=2),
+        "converged": make_physics(model, engine="c", substeps=2),
     }
+    states = {name: roll(physics)(qpos, qvel, ctrl)[1] for name, physics in made.items()}
     for found in states.values():
-        assert np.asarray(found.bad_physics)[30:].all(axis=0).tolist() == [i == 5 for i in range(8)]
-        assert not found.bad_physics[:30].any()
+        flagged = np.asarray(found.bad_physics)
+        assert flagged[30:].all(axis=0).tolist() == [world == 5 for world in range(8)]
+        assert not flagged[:30].any()
         for leaf in jax.tree.leaves(found):
             assert np.isfinite(np.asarray(leaf)).all()
-    np.testing.assert_allclose(
-        states["jax"].body_pos, states["c"].body_pos, atol=TUNED_DISTANCE, rtol=0
-    )
+    ours, same, converged = (np.asarray(states[name].body_pos) for name in made)
+    np.testing.assert_allclose(ours, same, atol=1e-3, rtol=0)
+    assert np.abs(converged[11] - same[11]).max() > 5e-3
