@@ -35,6 +35,8 @@ BINS = 16
 """Parts of a clip among which episode starts are weighted."""
 GRAVITY = 9.81
 ACTION_LIMIT = 3.2
+SPEED_LIMIT = 1e3
+"""m, m/s and rad/s beyond which the physics has broken."""
 OUTPUTS = ("site_pos", "site_linvel", "sensordata")
 
 
@@ -122,6 +124,7 @@ class Retarget:
             substeps=SUBSTEPS,
             outputs=OUTPUTS,
             threads=threads,
+            limit=SPEED_LIMIT,
         )
         motions = default_motions() if motions is None else tuple(motions)
         self.motions = motions

@@ -10,6 +10,7 @@ from jaxrl_rewards.train.annotation.annotators import (
 from jaxrl_rewards.train.annotation.labels import Label, LabelFile, read_labels
 from jaxrl_rewards.train.annotation.prompts import Judge
 from jaxrl_rewards.train.annotation.service import AnnotationService, AnnotationSettings
+from jaxrl_rewards.train.annotation.table import LabelTable
 
 __all__ = [
     "Annotation",
@@ -20,6 +21,7 @@ __all__ = [
     "Judge",
     "Label",
     "LabelFile",
+    "LabelTable",
     "ReplayAnnotator",
     "ScriptedAnnotator",
     "read_labels",
