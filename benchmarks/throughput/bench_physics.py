@@ -11,11 +11,13 @@ process with its compile apart; repetitions alternate. A side that fails is a ro
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import os
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--samples", type=int, default=8192, help="control steps per repetition")
     parser.add_argument("--limit", type=float, default=3600.0, help="seconds for all of it")
     parser.add_argument("--side-limit", type=float, default=300.0, help="seconds for one answer")
+    parser.add_argument(
+        "--lock", type=Path, help="file by which runs on one device measure in turn"
+    )
     parser.add_argument("--out", type=Path, help="file to write; by default beside the results")
     options = parser.parse_args(arguments)
     if options.ppo and not options.env:
@@ -184,18 +189,30 @@ def alternate(
                 print(f"{batch} worlds, {side}: {ready[side]}", file=sys.stderr, flush=True)
             except WorkerError as error:
                 fail(side, error)
-        for _ in range(options.repetitions):
-            for side in list(answers):
-                if time.perf_counter() > deadline and answers[side]:
-                    continue
-                try:
-                    answers[side].append(workers[side].ask())
-                except WorkerError as error:
-                    fail(side, error)
+        with turn(options.lock):
+            for _ in range(options.repetitions):
+                for side in list(answers):
+                    if time.perf_counter() > deadline and answers[side]:
+                        continue
+                    try:
+                        answers[side].append(workers[side].ask())
+                    except WorkerError as error:
+                        fail(side, error)
     finally:
         for worker in workers.values():
             worker.close()
     return ready, {side: found for side, found in answers.items() if found}, failed
+
+
+@contextlib.contextmanager
+def turn(lock: Path | None) -> Iterator[None]:
+    """Hold the lock file, so that runs side by side compile together and measure in turn."""
+    if lock is None:
+        yield
+        return
+    with open(lock, "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def _middle(answers: list[dict[str, Any]], key: str) -> float:

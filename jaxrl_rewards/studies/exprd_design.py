@@ -29,11 +29,14 @@ def design_arms(model: TabularModel, budgets: tuple[int, ...], tie_break: str) -
     grown = explicable.select_states(problem, model.reward_states, max(budgets))
     inner = np.flatnonzero(~model.terminal)
     chosen = {f"ExpRD B={budget}": grown[budget].states for budget in budgets}
-    chosen["no budget"] = tuple(int(state) for state in inner)
     designs = {
         arm: explicable.solve_explicable(problem, states, tie_break=tie_break)
         for arm, states in chosen.items()
     }
+    # Where every state is free, the largest sum is a flood of rewards: the solver's vertex.
+    free = {"solver's vertex B=5": grown[5].states, "no budget": tuple(int(s) for s in inner)}
+    designs |= {arm: explicable.solve_explicable(problem, free[arm]) for arm in free}
+    chosen |= free
     potential = explicable.potential_shaped_reward(
         model.transition, model.discount, model.reward, target.values
     )

@@ -42,6 +42,9 @@ def test_noise_of_the_rooms_goes_to_the_other_neighbours():
     np.testing.assert_allclose(inside[UP, [15, 7, 1, 9]], [0.7, 0.1, 0.1, 0.1])
     blocked = model.transition[6]  # the corner (6, 0) has two
     np.testing.assert_allclose(blocked[RIGHT, [6, 5, 13]], [0.7, 0.15, 0.15])
+    drawn = rooms_model(noise=0.4, noise_kind="action").transition
+    np.testing.assert_allclose(drawn[8, UP, [15, 7, 1, 9]], [0.7, 0.1, 0.1, 0.1])
+    np.testing.assert_allclose(drawn[6, RIGHT, [6, 5, 13]], [0.8, 0.1, 0.1])
 
 
 def test_the_line_with_a_key():
@@ -100,6 +103,7 @@ def test_a_designed_reward_is_used_by_the_world():
         (lambda: TabularWorld(observation="picture"), "observation 'picture'"),
         (lambda: TabularWorld(rooms_model(), noise=0.1), "not to a ready one"),
         (lambda: rooms_model(noise=1.5), "noise must lie"),
+        (lambda: rooms_model(noise_kind="wind"), "noise_kind 'wind'"),
         (lambda: chain_model(left_cells=0), "cells on both sides"),
         (lambda: chain_model(distractor_distance=50), "distractor_distance"),
     ],

@@ -185,6 +185,27 @@ def test_infeasible_programmes_name_the_state():
         explicable.solve_linear(problem, np.zeros(problem.shape), np.eye(6)[:, :1])
 
 
+def test_a_solver_that_errs_is_asked_again(monkeypatch):
+    """Presolve may call a feasible programme infeasible; the answer is that of the next attempt."""
+    import scipy.optimize
+
+    problem = explicable.DesignProblem.of(line_model())
+    expected = explicable.solve_explicable(problem, (4,))
+    real, options = scipy.optimize.linprog, []
+
+    def flaky(*args, **kwargs):
+        result = real(*args, **kwargs)
+        options.append((kwargs["method"], kwargs["options"]["presolve"]))
+        if kwargs["options"]["presolve"]:
+            result.status, result.x = 2, None
+        return result
+
+    monkeypatch.setattr(scipy.optimize, "linprog", flaky)
+    found = explicable.solve_explicable(problem, (4,))
+    assert options == [("highs-ds", True), ("highs-ds", False)]
+    np.testing.assert_allclose(found.objective, expected.objective, atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [

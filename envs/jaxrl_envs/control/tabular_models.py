@@ -13,18 +13,31 @@ STEPS = ((0, 1), (-1, 0), (0, -1), (1, 0))
 """Change of column and row by up, left, down, right; row 0 is at the bottom."""
 
 
-def rooms_model(noise: float = 0.1, discount: float = 0.95, goal_reward: float = 10.0):
+NOISE_KINDS = ("neighbour", "action")
+
+
+def rooms_model(
+    noise: float = 0.1,
+    discount: float = 0.95,
+    goal_reward: float = 10.0,
+    noise_kind: str = "neighbour",
+):
     """Four rooms on 7×7 cells with thin walls between them; `[50, 4]`.
 
     Cell `7·row + column`, row 0 at the bottom; state 49 is the end. Actions up, left, down,
     right. Walls lie above row 2 and right of column 2, with gates at 1 and 5. The start is
     (1, 1). `right` in the far corner (6, 6) is rewarded; both moves out of the grid there, and
     both in corner 0, lead to the end. Other blocked moves stay. With probability `noise` the
-    agent goes to one of the other neighbouring cells instead.
+    agent goes to one of the other neighbouring cells instead or, with `noise_kind` "action", the
+    action is drawn anew, uniformly.
 
-    Source: the four-room task of Devidze et al., NeurIPS 2021.
+    Source: the four-room task of Devidze et al., NeurIPS 2021, and its noise of NeurIPS 2022.
     """
     _check_probability("noise", noise)
+    if noise_kind not in NOISE_KINDS:
+        raise InputError(
+            f"noise_kind {noise_kind!r} is unknown; choose one of {', '.join(NOISE_KINDS)}"
+        )
     size, end = ROOM_SIZE, ROOM_SIZE**2
 
     def target(state: int, action: int) -> int:
@@ -44,7 +57,9 @@ def rooms_model(noise: float = 0.1, discount: float = 0.95, goal_reward: float =
         return (row + upward) * size + column + across
 
     def chances(state: int, action: int, targets: np.ndarray) -> np.ndarray:
-        """The rest goes evenly to the neighbours other than the one aimed at."""
+        """The rest goes evenly to the neighbours other than the one aimed at, or to all moves."""
+        if noise_kind == "action":
+            return (1.0 - noise) * (np.arange(4) == action) + noise / 4.0
         result = np.zeros(4)
         result[action] = 1.0 - noise
         first = [int(np.flatnonzero(targets == place)[0]) for place in sorted(set(targets))]

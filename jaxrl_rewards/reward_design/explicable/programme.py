@@ -19,6 +19,8 @@ SLACK = 1.0 + 1e-5
 """The explicable programme divides its margins by this, so that R̄ itself is well inside."""
 METHOD = "highs-ds"
 """The arg-max is not unique: one fixed solver gives one reward."""
+ATTEMPTS = ((METHOD, True), (METHOD, False), ("highs-ipm", True))
+"""Tried in order: presolve sometimes calls a programme infeasible by a rounding error."""
 TIE_BREAKS = ("solver", "least", "largest")
 
 
@@ -197,9 +199,12 @@ def solve_linear(
 def _solve(problem, states, columns, cost, rows, limit, bounds) -> tuple[np.ndarray, float]:
     from scipy.optimize import linprog
 
-    result = linprog(cost, A_ub=rows, b_ub=limit, bounds=bounds, method=METHOD)
-    if result.x is not None and result.status == 0:
-        return result.x, result.fun
+    for method, presolve in ATTEMPTS:
+        result = linprog(
+            cost, rows, limit, bounds=bounds, method=method, options={"presolve": presolve}
+        )
+        if result.x is not None and result.status == 0:
+            return result.x, result.fun
     if result.status == 2:
         raise InputError(_explain(problem, states, columns))
     raise InputError(f"the linear programme was not solved: {result.message}")
