@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -43,8 +44,12 @@ def finite_gaps(
     """
     if not len(horizons) or min(horizons) < 0:
         raise InputError(f"horizons must be one or more numbers from 0 on, got {list(horizons)}")
-    reward = jnp.asarray(reward)
-    chosen = jnp.asarray(actions)[:, None]
+    return _finite_gaps(transition, discount, actions, tuple(map(int, horizons)), reward)
+
+
+@functools.partial(jax.jit, static_argnames="horizons")
+def _finite_gaps(transition, discount, actions, horizons, reward):
+    chosen = actions[:, None]
 
     def step(q_values, _):
         following = jnp.take_along_axis(q_values, chosen, axis=1)[:, 0]
