@@ -67,6 +67,13 @@ _ENTRIES: dict[str, Entry] = {
     "roguelike": Entry(
         "jaxrl_envs.roguelike:Roguelike", "random dungeons with keys, doors, monsters and gold"
     ),
+    "retarget": Entry(
+        "jaxrl_envs.retarget.env:Retarget",
+        "an avatar under physics that follows a headset and two controllers",
+    ),
+    "planar-retarget": Entry(
+        "jaxrl_envs.retarget.planar_env:PlanarRetarget", "the same in a plane, in miniature"
+    ),
     "gui-ground": Entry("jaxrl_envs.gui:GuiGround", "point at or outline an element of a screen"),
 }
 

@@ -19,21 +19,28 @@ CHECKS = {
     if name.startswith("check_")
 }
 NAMES = jaxrl_envs.names()
+HEAVY = ("retarget", "planar-retarget")
+"""Worlds under physics, whose programs take long to compile: checked in the slow tier."""
+LIGHT = tuple(name for name in NAMES if name not in HEAVY)
+TIERS = [*LIGHT, *(pytest.param(name, marks=pytest.mark.slow) for name in HEAVY)]
 
 subject_of = functools.lru_cache(maxsize=None)(conformance.Subject)
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TIERS)
 def test_world_conforms(name, check):
     CHECKS[check](subject_of(name))
 
 
-def test_another_process_gives_the_same_bits(repository):
+@pytest.mark.parametrize(
+    "names", [LIGHT, pytest.param(HEAVY, marks=pytest.mark.slow)], ids=["light", "heavy"]
+)
+def test_another_process_gives_the_same_bits(repository, names):
     script = Path(conformance.__file__)
     path = os.pathsep.join([str(repository), str(repository / "envs")])
     result = subprocess.run(
-        [sys.executable, str(script), "fingerprints"],
+        [sys.executable, str(script), "fingerprints", *names],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
@@ -41,15 +48,18 @@ def test_another_process_gives_the_same_bits(repository):
         check=True,
     )
     there = json.loads(result.stdout.splitlines()[-1])
-    here = {name: conformance.fingerprint(subject_of(name)) for name in NAMES}
+    here = {name: conformance.fingerprint(subject_of(name)) for name in names}
     assert there == here
 
 
-def test_states_and_keys_survive_a_checkpoint(tmp_path):
+@pytest.mark.parametrize(
+    "names", [LIGHT, pytest.param(HEAVY, marks=pytest.mark.slow)], ids=["light", "heavy"]
+)
+def test_states_and_keys_survive_a_checkpoint(tmp_path, names):
     import orbax.checkpoint
 
     tree = {}
-    for number, name in enumerate(NAMES):
+    for number, name in enumerate(names):
         subject = subject_of(name)
         state, timestep = subject.reset(jax.random.key(number), subject.params)
         key = jax.random.key(number + 100)
@@ -60,7 +70,7 @@ def test_states_and_keys_survive_a_checkpoint(tmp_path):
         restored = checkpointer.restore(tmp_path / "worlds", target=tree)
     assert jax.tree.structure(restored) == jax.tree.structure(tree)
     assert conformance.digest(restored) == conformance.digest(tree)
-    for name in NAMES:
+    for name in names:
         subject = subject_of(name)
         action = subject.env.spec.action_space.sample(jax.random.key(0))
         old, new = (

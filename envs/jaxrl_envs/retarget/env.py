@@ -79,7 +79,8 @@ class RetargetState:
     """Frame of the reference that the character should be in now."""
     start: Int[Array, ""]
     """Index into the flattened `start_weights`."""
-    steps: Int[Array, ""]
+    time: Int[Array, ""]
+    """Control steps taken."""
     action: Float[Array, "J"]
     """The last action, zeros at the start."""
     direction: Float[Array, ""]
@@ -195,7 +196,7 @@ class Retarget:
             clip=clip.astype(jnp.int32),
             frame=frame,
             start=start.astype(jnp.int32),
-            steps=jnp.zeros((), jnp.int32),
+            time=jnp.zeros((), jnp.int32),
             action=zeros,
             direction=direction,
         )
@@ -237,7 +238,7 @@ class Retarget:
             measured=remember(state.measured, points, received),
             tracking=tracking,
             frame=frame,
-            steps=state.steps + 1,
+            time=state.time + 1,
             action=action,
         )
         out = params.reward.evaluate(state, action, nxt)
@@ -251,7 +252,7 @@ class Retarget:
             params.termination_distance,
             params.termination_height,
         )
-        truncated = (nxt.steps >= params.max_steps) | (frame >= library.length[state.clip] - 1)
+        truncated = (nxt.time >= params.max_steps) | (frame >= library.length[state.clip] - 1)
         sound = ~physics.bad_physics
         obs = self._observe(nxt, library)
         return nxt, TimeStep(
@@ -329,8 +330,8 @@ class Retarget:
     def _disturbance(self, state: RetargetState, params: RetargetParams) -> Float[Array, "nbody 6"]:
         """A constant lean, and a push every so often, on the root's body."""
         mass, scale = self.character.mass, self.character.scale
-        turn = state.direction + 2.4 * (state.steps // params.push_every)  # another side each time
-        pushed = (state.steps % params.push_every) == params.push_every - 1
+        turn = state.direction + 2.4 * (state.time // params.push_every)  # another side each time
+        pushed = (state.time % params.push_every) == params.push_every - 1
         push = mass * params.push_speed * scale * FRAME_RATE * pushed
         lean = mass * GRAVITY * params.lean
         planar = lambda angle: jnp.stack([jnp.cos(angle), jnp.sin(angle)])  # noqa: E731
