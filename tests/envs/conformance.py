@@ -118,7 +118,8 @@ def check_transformations(subject):
     for now in range(STEPS // 5):
         action = subject.env.spec.action_space.sample(action_keys[now])
         state, timestep = subject.step(step_keys[now], state, action, subject.params)
-        assert_close(jax.device_get(timestep), jax.tree.map(lambda leaf: leaf[now], single[2]))  # noqa: B023
+        expected = jax.tree.map(lambda leaf: leaf[now], single[2])  # noqa: B023
+        assert_close(jax.device_get(timestep), expected, tolerance)
 
 
 def assert_close(actual, expected, tolerance=1e-4):

@@ -56,7 +56,7 @@ def test_another_process_gives_the_same_bits(repository, names):
     "names", [LIGHT, pytest.param(HEAVY, marks=pytest.mark.slow)], ids=["light", "heavy"]
 )
 def test_states_and_keys_survive_a_checkpoint(tmp_path, names):
-    import orbax.checkpoint
+    from jaxrl_rewards.train.checkpoint import Checkpoints
 
     tree = {}
     for number, name in enumerate(names):
@@ -64,10 +64,15 @@ def test_states_and_keys_survive_a_checkpoint(tmp_path, names):
         state, timestep = subject.reset(jax.random.key(number), subject.params)
         key = jax.random.key(number + 100)
         tree[name] = {"state": state, "params": subject.params, "obs": timestep.obs, "key": key}
-    with orbax.checkpoint.StandardCheckpointer() as checkpointer:
-        checkpointer.save(tmp_path / "worlds", tree)
-        checkpointer.wait_until_finished()
-        restored = checkpointer.restore(tmp_path / "worlds", target=tree)
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    abstract = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), tree
+    )
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, tree, {})
+    checkpoints.wait()
+    restored, _ = checkpoints.restore_step(1, abstract)
+    checkpoints.close()
     assert jax.tree.structure(restored) == jax.tree.structure(tree)
     assert conformance.digest(restored) == conformance.digest(tree)
     for name in names:
