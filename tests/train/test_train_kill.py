@@ -91,11 +91,6 @@ def test_a_polite_stop_exits_at_a_chunk_boundary_and_resumes(repository, tmp_pat
 
 
 @pytest.mark.slow
-def test_three_kills_change_no_bit(repository, tmp_path):
-    kill_and_resume(repository, tmp_path, "toy", 200, 5, 10, kills=3)
-
-
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_twenty_kills_change_no_bit(repository, tmp_path):
     kill_and_resume(repository, tmp_path, "toy", 1000, 5, 20, kills=20)
