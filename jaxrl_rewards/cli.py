@@ -12,7 +12,7 @@ from jaxrl_rewards.train.compilation import configure_cpu
 VERBS: dict[str, tuple[str, str]] = {
     "list": ("list", "the systems, the worlds, and what each study last measured"),
     "reproduce": ("reproduce", "run a paper's claim in miniature: arms, seeds, table, verdict"),
-    "train": ("train", "train a policy: on a control world, or to point at GUI elements"),
+    "train": ("train", "train a policy (ppo, gui, retarget), or search a reward (eureka)"),
     "evaluate": ("evaluate", "evaluate a checkpoint on held-out or your own input"),
     "drive": ("drive", "drive an avatar with headset and controllers, as JSON lines"),
     "bench": ("bench", "throughput suites, with peers where they are installed"),
@@ -30,6 +30,7 @@ examples:
   jaxrl-rewards train ppo --env CartPole-v1 --out runs/cartpole
   jaxrl-rewards evaluate runs/cartpole
   jaxrl-rewards evaluate gui --data FOLDER_IN_SCREENSPOT_FORMAT
+  jaxrl-rewards train retarget --env.character dinosaur --env.data MOTIONS
 
 `jaxrl-rewards VERB --help` shows a verb's arguments."""
 

@@ -75,8 +75,10 @@ def choose(
     Prints help and returns None for `--help` or nothing; raises InputError for an unknown one.
     """
     if not arguments or arguments[0] in ("-h", "--help"):
-        lines = [f"usage: {prog} {what.upper()} [FLAGS]", "", f"{what}s:"]
-        lines += [f"  {name:<18}{text}" for name, text in options.items()]
+        plural = "studies" if what == "study" else f"{what}s"
+        width = max(18, 2 + max(len(name) for name in options))
+        lines = [f"usage: {prog} {what.upper()} [FLAGS]", "", f"{plural}:"]
+        lines += [f"  {name:<{width}}{text}" for name, text in options.items()]
         lines += ["", f"`{prog} {what.upper()} --help` shows the flags."]
         print("\n".join(lines), file=sys.stdout if arguments else sys.stderr)
         return None, list(arguments)

@@ -47,7 +47,8 @@ class RetargetEnv:
 class RetargetTask:
     """Train an avatar that follows a headset and two controllers."""
 
-    env: RetargetEnv = RetargetEnv()  # noqa: RUF009
+    env: RetargetEnv = dataclasses.field(default_factory=RetargetEnv)
+    """The world."""
     out: Path | None = None
     """Folder of the run; runs/retarget-CHARACTER by default."""
     steps: int = 16_000_000
