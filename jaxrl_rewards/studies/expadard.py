@@ -36,7 +36,7 @@ class ExpAdaRDConfig:
     to another neighbour (2021). The miniature does not say which, and it decides whether a
     reward designed once is slower than one that follows the learner. Both are run; the claim is
     judged under the later kind, which was decided after seeing both with another root key than
-    the study's, and the verdict shows the other beside it.
+    the study's and the earlier kind with the study's own; the verdict shows the other beside it.
     """
 
     seeds: int = 8
