@@ -42,8 +42,11 @@ class BarfiConfig:
     episodes_per_round: int = 3
     inner_steps: int = 15
     """Policy steps per round, each on one random episode of the buffer."""
-    warmup_steps: int = 15
-    """The same in the warm-up."""
+    warmup_steps: int = 1
+    """Policy steps per round of the warm-up, one on each of its newest episodes.
+
+    On-policy, unlike those of the main phase: the surrogate has no importance weights, so that
+    many steps on old episodes can carry the policy where it never meets the primary reward."""
     switch_steps: int = 150
     """Policy steps on the aligned reward between warm-up and main phase."""
     buffer_episodes: int = 1000
@@ -57,6 +60,11 @@ class BarfiConfig:
             least = 0 if field.name in ("switch_steps", "neumann_loops") else 1
             if value < least:
                 raise InputError(f"{field.name} must be at least {least}, got {value}")
+        if self.warmup_steps > self.episodes_per_round:
+            raise InputError(
+                f"warmup_steps={self.warmup_steps} must not exceed the "
+                f"{self.episodes_per_round} episodes of a round, which are used once each"
+            )
         if self.buffer_episodes < 2 * self.episodes_per_round:
             raise InputError(
                 f"buffer_episodes={self.buffer_episodes} must hold two rounds of "
@@ -352,12 +360,16 @@ class Barfi:
             state = state.replace(phi=select(warming, plain, phi))
             state = self.improve(state, settings, self.config.inner_steps)
             return state.replace(phi=phi), row
-        return self.improve(state, settings, self.config.warmup_steps), row
+        return self._follow(state, settings, self._newest(state, self.config.warmup_steps)), row
 
     def improve(self, state: BarfiState, settings: BarfiSettings, steps: int) -> BarfiState:
         """`steps` ascent steps of the policy on J_φ, one random episode each (RMSprop)."""
         key, key_pick = jax.random.split(state.key)
         picks = self._pick(key_pick, state, steps, newest=True)
+        return self._follow(state.replace(key=key), settings, picks)
+
+    def _follow(self, state: BarfiState, settings: BarfiSettings, picks: Array) -> BarfiState:
+        """One ascent step on each of the episodes at `picks`, in their order."""
 
         def step(carry: tuple[PyTree, PyTree], pick: Array):
             theta, moments = carry
@@ -371,7 +383,7 @@ class Barfi:
             return (theta, select(usable, renewed, moments)), None
 
         (theta, moments), _ = jax.lax.scan(step, (state.theta, state.theta_moments), picks)
-        return state.replace(theta=theta, theta_moments=moments, key=key)
+        return state.replace(theta=theta, theta_moments=moments)
 
     def _outer_step(self, state, fresh, settings, key):
         picks = self._pick(key, state, self.config.outer_batch, newest=False)
@@ -418,6 +430,11 @@ class Barfi:
     def _slots(self) -> int:
         """Rounds that the buffer holds."""
         return self.config.buffer_episodes // self.config.episodes_per_round
+
+    def _newest(self, state: BarfiState, count: int) -> Array:
+        """Places of the `count` episodes collected last, oldest first."""
+        number = state.collected - count + jnp.arange(count)
+        return number % (self._slots() * self.config.episodes_per_round)
 
     def _pick(self, key: jax.Array, state: BarfiState, count: int, newest: bool) -> Array:
         """Places of `count` random usable episodes, with or without the newest round.

@@ -34,8 +34,8 @@ CLAIMS = (
     "every seed.",
     "A helpful auxiliary reward: over the first 500 episodes BARFI earns more than training on the "
     "primary reward.",
-    "Beyond the paper: from the official warm-up on the naive sum, which ends with a policy that "
-    "never meets the primary reward, BARFI that restarts such a policy recovers (90 or more, no "
+    "Beyond the paper: after the official warm-up on the naive sum, from which some policies never "
+    "meet the primary reward again, BARFI that restarts such a policy recovers (90 or more, no "
     "restart near the end) on 7 of 8 seeds, and ends above restarts without the outer step.",
 )
 SHARE_AT_95, SHARE_RECOVERED = 6 / 8, 7 / 8

@@ -305,6 +305,30 @@ def test_what_is_drawn_from_the_buffer(square):
         assert set(np.asarray(picks).tolist()) == expected, (collected, oldest, newest)
 
 
+def test_the_warm_up_learns_from_its_newest_episode_alone(square):
+    """What older places of the buffer hold makes no difference; the newest episode does."""
+    settings, params = settings_of(square), square.env.default_params()
+    warm = jax.jit(lambda state: square.round(state, settings, params, False)[0])
+    state = warm(square.begin(jax.random.key(0), settings))
+
+    def trained(place):
+        spoilt = state.buffer.primary.at[place].add(50.0)
+        return warm(state.replace(buffer=state.buffer.replace(primary=spoilt)))
+
+    older = trained(1)  # not among the places that the second round writes to
+    np.testing.assert_array_equal(square._newest(older, 2), [2, 3])
+    np.testing.assert_array_equal(older.theta.kernel, trained(0).theta.kernel)
+    one = jax.tree.map(lambda leaf: leaf[3][None], older.buffer)
+    gradient = jax.grad(barfi.aligned_objective)(state.theta, state.phi, one, settings.entropy)
+    moments = jax.tree.map(lambda m, g: 0.99 * m + 0.01 * g**2, state.theta_moments.nu, gradient)
+    expected = state.theta.kernel + settings.policy_rate * gradient.kernel / (
+        jnp.sqrt(moments.kernel) + 1e-8
+    )
+    np.testing.assert_allclose(older.theta.kernel, expected, rtol=1e-4, atol=1e-6)
+    wrapped = state.replace(collected=jnp.int32(7))
+    np.testing.assert_array_equal(square._newest(wrapped, 2), [5, 0])
+
+
 def test_collected_episodes_are_the_worlds(square):
     """Features of the state acted in, terms as mixed, padding all zero."""
     settings = settings_of(square)
@@ -331,6 +355,8 @@ def test_worlds_and_terms_that_do_not_fit_are_refused(square):
         barfi_loop.Barfi(square.env, lambda obs: obs[None])
     with pytest.raises(InputError, match="must hold two rounds"):
         barfi_loop.BarfiConfig(buffer_episodes=5)
+    with pytest.raises(InputError, match="warmup_steps=4 must not exceed the 3 episodes"):
+        barfi_loop.BarfiConfig(warmup_steps=4)
     with pytest.raises(InputError, match="rounds must be at least 1"):
         barfi_loop.BarfiConfig(rounds=0)
 
