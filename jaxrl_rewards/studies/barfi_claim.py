@@ -124,12 +124,12 @@ def _notes(result: StudyResult) -> list[str]:
     """What the figures do and do not say."""
     notes = [
         "The weights do not tend to 0: where the trained policy no longer goes they keep drifting. "
-        "Potential-based shaping does not fail in this world, and BARFI is not faster than "
-        "training on the primary reward; none of these is claimed.",
+        "Potential-based shaping does not fail in this world, and with the misleading term BARFI is "
+        "not faster than training on the primary reward; none of these is claimed.",
         "C with its weights frozen at 0 is training on the primary reward; C shows only that the "
         "outer step does no harm.",
-        "In the helpful arms the warm-up on the naive sum explains part of the early gain: the "
-        "naive sum itself earns "
+        "The early gain of the helpful arm comes with its warm-up on the naive sum more than from "
+        "the outer step: the naive sum itself earns "
         f"{np.mean(result.arms[HELPFUL_NAIVE]['first_500']):.1f} over the first 500 episodes, "
         f"BARFI {np.mean(result.arms[HELPFUL]['first_500']):.1f}, the primary reward alone "
         f"{np.mean(result.arms[PRIMARY]['first_500']):.1f}.",

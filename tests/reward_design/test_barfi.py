@@ -305,6 +305,7 @@ def test_what_is_drawn_from_the_buffer(square):
         assert set(np.asarray(picks).tolist()) == expected, (collected, oldest, newest)
 
 
+@pytest.mark.slow
 def test_the_warm_up_learns_from_its_newest_episode_alone(square):
     """What older places of the buffer hold makes no difference; the newest episode does."""
     settings, params = settings_of(square), square.env.default_params()
