@@ -124,8 +124,8 @@ def _notes(result: StudyResult) -> list[str]:
     """What the figures do and do not say."""
     notes = [
         "The weights do not tend to 0: where the trained policy no longer goes they keep drifting. "
-        "Potential-based shaping does not fail in this world, and with the misleading term BARFI is "
-        "not faster than training on the primary reward; none of these is claimed.",
+        "Potential-based shaping does not fail in this world, and with the misleading term BARFI "
+        "is not faster than training on the primary reward; none of these is claimed.",
         "C with its weights frozen at 0 is training on the primary reward; C shows only that the "
         "outer step does no harm.",
         "The early gain of the helpful arm comes with its warm-up on the naive sum more than from "
