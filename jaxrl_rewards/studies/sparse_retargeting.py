@@ -79,8 +79,8 @@ class SparseRetargetingConfig:
     entropy_coefficient: float = 0.0
     value_coefficient: float = 0.5
     max_grad_norm: float = 0.5
-    reward_scale: float = 0.03
-    """Factor on all rewards, 1 - discount, so that values are near 1."""
+    reward_scale: float = 1.0
+    """Factor on all rewards."""
     bodies: tuple[str, ...] = ("dinosaur", "mouse")
     """Further characters, trained with the full method."""
     processes: int = 2

@@ -38,6 +38,8 @@ LOWER = (-3.0, -2.5, -3.0, -2.5, -1.6, 0.0, -1.6, 0.0)
 UPPER = (1.2, 0.0, 1.2, 0.0, 1.0, 2.4, 1.0, 2.4)
 _GAINS = {"shoulder": (60.0, 3.0, 60.0), "elbow": (40.0, 2.0, 40.0)}
 _LEG_GAINS = (300.0, 15.0, 250.0)
+_ARMATURE, _DAMPING = 0.05, 1.0
+"""Of every limb joint of the human: kg·m², N·m·s/rad."""
 _HUMAN_MASS, _HUMAN_LEG = 42.0, 0.8
 
 
@@ -239,10 +241,11 @@ def build_spec(body: PlanarBody, *, timestep: float = 1.0 / 60.0) -> Any:
         for name, length, mass in zip(names, lengths, masses, strict=True):
             part = parent.add_body(name=f"{side}_{name}_link", pos=at)
             index = JOINTS.index(f"{side}_{name}")
-            part.add_joint(
-                name=f"{side}_{name}", type=hinge, axis=[0, 1, 0], armature=0.02 * inertia,
+            joint = part.add_joint(
+                name=f"{side}_{name}", type=hinge, axis=[0, 1, 0], armature=_ARMATURE * inertia,
                 limited=True, range=[LOWER[index], UPPER[index]],
             )  # fmt: skip
+            joint.damping = _triple(_DAMPING * strength)
             limb(part, f"{side}_{name}", mass, (0, 0), (0, -length), radius)
             parent, at = part, [0.0, 0.0, -length]
         return parent

@@ -21,7 +21,10 @@ STANCE = 0.6
 HIP_HEIGHT = 0.745
 """Height of the hip above the centre of a foot that is on the ground, metres."""
 PULSES = 2
-_RAISED_SHOULDER, _RAISED_ELBOW = -2.2, -0.6
+_RAISED_SHOULDER, _RAISED_ELBOW = -1.5, -0.6
+"""Angles of the raised right arm: the upper arm level, pointing forwards."""
+_PULSE_SECONDS = (1.5, 3.5)
+"""Shortest and longest time that a raise or a crouch takes, down and up again."""
 
 
 @record
@@ -52,7 +55,8 @@ def sample_style(key: jax.Array, *, length: float = 10.0) -> MotionStyle:
     speed = 1.2 * jax.random.uniform(keys[0])
     phase, raises, crouches = jax.random.uniform(keys[1], (3,))
     starts = length * (jax.random.uniform(keys[2], (2, PULSES)) - 0.1)
-    durations = 1.5 + 2.0 * jax.random.uniform(keys[3], (2, PULSES))
+    shortest, longest = _PULSE_SECONDS
+    durations = shortest + (longest - shortest) * jax.random.uniform(keys[3], (2, PULSES))
     height = 0.5 + 0.5 * jax.random.uniform(keys[4], (PULSES,))
     depth = 0.12 * jax.random.uniform(keys[5], (PULSES,))
     return MotionStyle(
