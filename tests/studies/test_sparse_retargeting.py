@@ -173,8 +173,16 @@ TINY = study.SparseRetargetingConfig(
 )
 
 
+@pytest.fixture
+def quick_compilation():
+    """Without most optimisations the programs compile in a third of the time."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.mark.slow
-def test_a_tiny_run_of_one_body_measures_and_repeats():
+def test_a_tiny_run_of_one_body_measures_and_repeats(quick_compilation):
     pytest.importorskip("mujoco")
     seen = []
     found = study.run_body(
