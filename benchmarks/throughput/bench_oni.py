@@ -1,0 +1,141 @@
+"""What annotation costs the learner: updates beside a slow annotator against updates alone.
+
+    python -m benchmarks.throughput.bench_oni [--repetitions 15]
+
+The learner is that of the study of annotated messages, one seed, in the world with numbered texts,
+so that the annotator has work throughout. "With" hands in messages and picks up labels in every
+update, while the compiled program runs, and two threads ask an annotator that takes a while per
+call and is at times unreadable; "without" runs the same program on the same labels. Blocks of
+updates alternate in one process, and which comes first alternates too.
+The table is the hard case: its update takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ["PJRT_NPROC"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"
+if __package__ in (None, ""):
+    _root = Path(__file__).resolve().parents[2]
+    sys.path[:0] = [str(_root), str(_root / "envs")]
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import report
+from jaxrl_rewards.studies.oni_arms import POLICIES, Arm, OniConfig
+from jaxrl_rewards.studies.oni_training import Trainer
+from jaxrl_rewards.train.annotation import (
+    AnnotationService,
+    AnnotationSettings,
+    LabelTable,
+    ScriptedAnnotator,
+)
+
+REQUIRED = 0.98
+"""Share of the throughput that must remain."""
+LATENCY, GARBAGE, BATCH = 0.2, 0.1, 4
+NOTES = (
+    f"The annotator takes {LATENCY} s per call of {BATCH} texts, {GARBAGE:.0%} of its answers "
+    "cannot be read, and two threads ask it. The ratio of the row is that of the medians; "
+    "`ratio_paired` is the median of the ratios of neighbouring blocks.",
+)
+
+
+def measure(policy: str, repetitions: int, seconds: float) -> dict[str, Any]:
+    """Alternate blocks of about `seconds`; the row, with labels per second as extra."""
+    trainer = Trainer(OniConfig(seeds=1), rooms=4, numbered=True, policy=policy)
+    table, config = trainer.table, trainer.config
+    numbers, steps = trainer.numbers(Arm(policy=policy)), config.num_envs * config.unroll_length
+    helpful = dict(zip(table.texts, table.helpful, strict=True))
+    state = trainer.init(jax.random.split(jax.random.key(0), 1))
+    alone = (jnp.zeros((1, table.size), jnp.float32), jnp.zeros((1, table.size), bool))
+
+    def without(state: Any, updates: int) -> tuple[Any, float]:
+        start = time.perf_counter()
+        for _ in range(updates):
+            state, _ = trainer.update(state, *alone, numbers)
+            jax.block_until_ready(state.buffer)
+        return state, updates * steps / (time.perf_counter() - start)
+
+    def beside(state: Any, updates: int, seed: int) -> tuple[Any, float, float]:
+        annotator = ScriptedAnnotator(helpful, garbage=GARBAGE, latency=LATENCY, seed=seed)
+        with AnnotationService(annotator, AnnotationSettings(batch_size=BATCH)) as service:
+            labels, arrays = LabelTable(table.texts, service), alone
+            start = time.perf_counter()
+            heard = np.zeros((table.size,), np.int32)
+            for _ in range(updates):
+                state, _ = trainer.update(state, *arrays, numbers)
+                # while the program runs: the host's work on what the update before has heard
+                exchanged = labels.exchange(heard)
+                arrays = tuple(jnp.array(array[None]) for array in exchanged)
+                heard = np.array(state.buffer)[0]
+            passed = time.perf_counter() - start
+            if not service.health()["pending"]:
+                raise RuntimeError("the annotator ran out of work; shorten the blocks")
+        return state, updates * steps / passed, float(labels.known.sum()) / passed
+
+    state, _ = without(state, 3)
+    state, rate = without(state, 5)
+    state, *_ = beside(state, 3, 0)
+    updates = max(2, round(seconds * rate / steps))
+    ours, peer, labelled = [], [], []
+    for repetition in range(repetitions):
+        for side in ("with", "without") if repetition % 2 else ("without", "with"):
+            if side == "without":
+                state, rate = without(state, updates)
+                peer.append(rate)
+            else:
+                state, rate, share = beside(state, updates, repetition)
+                ours.append(rate)
+                labelled.append(share)
+    return report.timed_row(
+        f"learning beside a slow annotator, {policy} policy",
+        ours,
+        peer,
+        "without annotation",
+        "steps/s",
+        required=REQUIRED,
+        ratio_paired=round(statistics.median(a / b for a, b in zip(ours, peer, strict=True)), 4),
+        labels_per_second=round(statistics.median(labelled), 2),
+        updates_per_block=updates,
+        traces=trainer.traces,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and write the file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repetitions", type=int, default=15, help="at least 5 to quote")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of a block")
+    parser.add_argument("--out", type=Path, help="file to write; by default beside the results")
+    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    start, before = time.perf_counter(), report.load()
+    rows = [measure(policy, options.repetitions, options.seconds) for policy in POLICIES]
+    report.print_rows(rows)
+    path = report.write_benchmark(
+        options.out or report.results_folder() / "bench-oni.json",
+        "oni",
+        rows,
+        command=report.command_line("benchmarks.throughput.bench_oni", given),
+        seconds=time.perf_counter() - start,
+        load=[before, report.load()],
+        settings={"xla_threads": 1, "latency": LATENCY, "garbage": GARBAGE, "batch_size": BATCH},
+        notes=NOTES,
+    )
+    print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
