@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     avatar = load_avatar(options.run)
     with contextlib.ExitStack() as stack:
         lines, measured = _source(options, stack)
-        height = options.head_height or measured or 1.7
+        height = measured or 1.7 if options.head_height is None else options.head_height
         driver = Driver(avatar, head_height=height, threads=options.threads)
         spent = drive(driver, lines, sys.stdout)
     print(summary(spent), file=sys.stderr)
@@ -70,12 +70,21 @@ def drive(driver: Any, lines: Iterator[str], out: TextIO) -> list[float]:
 
     print(json.dumps(driver.header), file=out, flush=True)
     spent = []
-    for frame in read_stream(lines):
+    for frame in read_stream(_decoded(lines)):
         answer = driver.frame(frame)
         if answer is not None:
             print(json.dumps(answer), file=out, flush=True)
             spent.append(answer["ms"])
     return spent
+
+
+def _decoded(lines: Iterator[str]) -> Iterator[str]:
+    try:
+        yield from lines
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"the stream is not UTF-8 text: {error.reason}; send JSON lines"
+        ) from error
 
 
 def summary(spent: list[float]) -> str:

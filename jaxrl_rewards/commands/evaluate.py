@@ -91,6 +91,8 @@ def evaluate_run(folder: Path, options: Any) -> int:
         raise InputError(f"--episodes must be at least 1, got {options.episodes}")
     stored = read(folder)
     config = stored.get("config") or {}
+    if not isinstance(config, dict):
+        raise InputError(f"{folder}/config.json: config must be an object, got {config!r}")
     if config.get("kind") == "retarget":
         from jaxrl_rewards.commands.retarget.evaluating import evaluate_retarget
 

@@ -53,6 +53,7 @@ def run_eureka(task: EurekaTask) -> int:
     import jax
 
     from jaxrl_rewards.core.files import atomic_write_json, atomic_write_text
+    from jaxrl_rewards.reward_design.eureka.feedback import read_preferences
     from jaxrl_rewards.reward_design.eureka.search import Search, SearchConfig, run_search
     from jaxrl_rewards.studies.eureka import EurekaConfig
     from jaxrl_rewards.studies.eureka_worlds import TASKS
@@ -61,6 +62,10 @@ def run_eureka(task: EurekaTask) -> int:
         raise InputError(f"there is no world {task.world!r} to search in; choose from {[*TASKS]}")
     if task.preferences == "ask" and task.world != "keydoor":
         raise InputError("rollouts can be drawn for --world keydoor only")
+    if task.seed < 0:
+        raise InputError(f"--seed must not be negative, got {task.seed}")
+    if task.preferences not in ("none", "ask"):
+        read_preferences(task.preferences)  # a mistake in the file shows before the training
     room = TASKS[task.world](EurekaConfig())
     config = SearchConfig(
         candidates=task.candidates, generations=task.generations, seeds=task.seeds, form="tape"
@@ -85,6 +90,7 @@ def run_eureka(task: EurekaTask) -> int:
     if search.best is None:
         print("no candidate could be trained; candidates.json says why")
         return 1
+    print("best by its score in the search, which is optimistic; train it anew before quoting:")
     print(search.best.proposal.text)
     return 0
 
@@ -118,7 +124,10 @@ def make_proposer(task: EurekaTask) -> Any:
         raise InputError(
             f"proposer {task.proposer!r} is unknown; choose offline, random, chat or replay"
         )
-    return RecordingProposer(proposer, task.out / "proposals.jsonl")
+    recording = task.out / "proposals.jsonl"
+    if recording.exists():
+        raise InputError(f"{recording} holds another search; give another --out or move it away")
+    return RecordingProposer(proposer, recording)
 
 
 def listen(task: EurekaTask, search: Any, room: Any, key: Any) -> None:

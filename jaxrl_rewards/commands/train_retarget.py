@@ -197,16 +197,18 @@ def stored_task(folder: Path, stored: dict[str, Any]) -> RetargetTask:
     """The task of a run's `config.json`; InputError names what does not belong."""
     from jaxrl_rewards.commands.retarget.task import RetargetEnv
 
-    values = dict((stored.get("config") or {}).get("task") or {})
-    env = dict(values.pop("env", {}))
     try:
+        values = dict((stored.get("config") or {}).get("task") or {})
+        env = dict(values.pop("env", {}))
+        if not isinstance(env.get("character", ""), str):
+            raise TypeError(f"env.character must be text, got {env['character']!r}")
         env["motions"] = tuple(Path(path) for path in env.get("motions", ()))
         env["data"] = None if env.get("data") is None else Path(env["data"])
         env["generated"] = tuple(env.get("generated", ()))
         if "hidden" in values:
             values["hidden"] = tuple(values["hidden"])
         return RetargetTask(env=RetargetEnv(**env), **values)
-    except TypeError as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{folder}/config.json, config.task: {error}; restore the file") from error
 
 

@@ -210,6 +210,10 @@ def make_ppo(
             for name in ("clip", "entropy_coefficient", "value_coefficient")
         }
 
+        if hparams.critic_learning_rate is not None and not own_rates:
+            raise ValueError(
+                "critic_learning_rate was None when the learner was made; make it with a number"
+            )
         rate = hparam_at(hparams.learning_rate, step)
         actor_rate = state.opt_state.actor_rate if config.adapt_to_kl else rate
         if own_rates:

@@ -33,8 +33,6 @@ class StudyResult:
     budget: dict[str, Any] = dataclasses.field(default_factory=dict)
     figures: dict[str, Callable[[Any], None]] = dataclasses.field(default_factory=dict)
     """Further pictures: file name (with .png) to a function that draws on a matplotlib figure."""
-    files: dict[str, Callable[[Any], None]] = dataclasses.field(default_factory=dict)
-    """Further files: name to a function that writes to a path."""
     files: dict[str, Callable[[Path], None]] = dataclasses.field(default_factory=dict)
     """Further files: name to a function that writes it at a given (temporary) path."""
 

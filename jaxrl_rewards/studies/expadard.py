@@ -33,7 +33,7 @@ class ExpAdaRDConfig:
     """Sizes and numbers of the study; the defaults are what the claim is about.
 
     The authors' rooms have two kinds of noise: the action is drawn anew (2022), or the agent goes
-    to another neighbour (2021). The miniature does not say which, and it decides whether a
+    to another neighbour (2021). The paper does not say which, and it decides whether a
     reward designed once is slower than one that follows the learner. Both are run; the claim is
     judged under the later kind, which was decided after seeing both with another root key than
     the study's and the earlier kind with the study's own; the verdict shows the other beside it.

@@ -57,7 +57,7 @@ class GuiG2Config:
     """Labels are displaced by the bias times this, in widths and heights: the diagonal of unit
     length, right and down.
 
-    The miniature leaves the direction open, and it decides how often samples hit by chance: along
+    The paper leaves the direction open, and it decides how often samples hit by chance: along
     one axis they hit too often for the near-miss regime. Direction, octaves of the features and
     the decay of Adam's second moment were chosen from runs with other root keys than the
     study's; about thirty settings were looked at."""

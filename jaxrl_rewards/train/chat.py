@@ -13,6 +13,7 @@ import os
 import random
 import threading
 import time
+import urllib.parse
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,8 +55,12 @@ class ChatSettings:
             )
         if not self.model:
             raise InputError("the chat server needs the name of a model, got an empty one")
-        if any(mark in self.key for mark in "\r\n"):
-            raise InputError("the chat key must be a single line")
+        try:
+            urllib.parse.urlsplit(self.url).port  # noqa: B018
+        except ValueError as error:
+            raise InputError(f"chat server address {self.url!r} is no URL: {error}") from None
+        if not self.key.isascii() or any(mark in self.key for mark in "\r\n"):
+            raise InputError("the chat key must be a single line of ASCII characters")
         for name in ("timeout", "longest_wait", "body_limit"):
             if not getattr(self, name) > 0:
                 raise InputError(f"chat {name} must be positive, got {getattr(self, name)}")

@@ -79,6 +79,8 @@ def _send(url: str, data: bytes, key: str, deadline: float, limit: int) -> bytes
     if left <= 0:
         raise TimeoutError
     with opener.open(request, timeout=left) as response:
+        if time.monotonic() > deadline:  # a server that drips its headers
+            raise TimeoutError
         parts, size = [], 0
         while True:
             part = response.read1(_CHUNK)

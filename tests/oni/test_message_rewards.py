@@ -61,7 +61,7 @@ def test_classification_labels(answer, label):
         ("BEST__DESCRIPTION = number 2", 1),
         ("best description none", 2),
         ("best description is None", 2),
-        ("best_description: NONE", 2),
+        ("best_description: NONE. best_description: 1", 0),
         ("best_description: three", None),
         ("the best is 1", None),
     ],
@@ -69,6 +69,12 @@ def test_classification_labels(answer, label):
 def test_ranking_labels(answer, label):
     assert find_ranking_label(answer) == label
     assert parse_ranking_label(answer) == (2 if label is None else label)
+
+
+@pytest.mark.timeout(5)  # milliseconds in linear time, eight seconds in quadratic
+def test_hostile_answers_are_read_in_linear_time():
+    assert find_ranking_label("bestdescription" * 4300) is None
+    assert find_ranking_label("best" + "_" * 60_000) is None
 
 
 def test_disagreement_is_seen():

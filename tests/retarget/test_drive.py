@@ -152,6 +152,29 @@ def test_a_malformed_line_is_named_with_its_number(message):
     assert "line 7" in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        json.dumps({**LINE, "t": 1.7e15}),  # microseconds
+        json.dumps(LINE).replace("}", ', "left": [' + "9" * 400 + ", 0, 0, 1, 0, 0, 0]}"),
+        '{"t": ' + "9" * 400 + "}",
+        "[" * 100_000,
+    ],
+    ids=["microseconds", "huge integer", "huge time", "deep nesting"],
+)
+def test_lines_made_to_break_the_reader_are_refused(line):
+    with pytest.raises(InputError, match="line 3"):
+        parse_frame(line, 3)
+
+
+def test_a_stream_that_is_no_text_is_refused(tmp_path):
+    save_avatar(tmp_path, avatar())
+    stream = tmp_path / "stream.jsonl"
+    stream.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="not UTF-8"):
+        drive.main([str(tmp_path), "--input", str(stream)])
+
+
 def test_time_must_not_run_backwards():
     lines = [json.dumps({**LINE, "t": t}) for t in (0.0, 0.1, 0.05)]
     with pytest.raises(InputError, match="line 3: t is 0.05"):

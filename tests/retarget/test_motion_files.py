@@ -1,6 +1,7 @@
 """Readers and the writer: conventions, round trips, real files, and what bad files are told."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -108,6 +109,13 @@ def test_bvh_round_trip(tmp_path, order):
     assert quat_angle_between(again.rotations[:, order], motion.rotations).max() < 2e-3
     np.testing.assert_allclose(again.velocities[:, order], motion.velocities, atol=2e-4)
     assert float(again.frame_time) == pytest.approx(float(motion.frame_time), rel=1e-6)
+
+
+def test_a_brace_may_stand_on_the_line_of_the_name(tmp_path):
+    plain = read_bvh(_write(tmp_path, "a.bvh", bvh_text()))
+    text = re.sub(r"\n\s*\{", " {", bvh_text())
+    braced = read_bvh(_write(tmp_path, "b.bvh", text))
+    assert " {" in text and braced.names == plain.names and braced.roles == plain.roles
 
 
 def test_end_sites_survive_the_round_trip(tmp_path):

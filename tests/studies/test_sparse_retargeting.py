@@ -182,7 +182,7 @@ def quick_compilation():
 
 
 @pytest.mark.slow
-def test_a_tiny_run_of_one_body_measures_and_repeats(quick_compilation):
+def test_a_tiny_run_of_one_body_measures_what_the_table_shows(quick_compilation):
     pytest.importorskip("mujoco")
     seen = []
     found = study.run_body(

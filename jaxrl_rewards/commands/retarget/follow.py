@@ -16,22 +16,24 @@ Policy = Callable[[Any], Any]
 def play(world: Any, params: Any, policy: Policy, key: jax.Array, episodes: int, steps: int) -> Any:
     """`episodes` episodes of `steps` steps side by side, past their ends too.
 
-    Returns a dict of arrays `[steps, episodes, ...]`: `alive` (not terminated so far), the errors
-    of the world's `info`, `qpos`, `keypoints` and `keypoints_ref` (both over the character's
-    scale), `foot_speed`, `contact`. Jittable.
+    Returns a dict of arrays `[steps, episodes, ...]`: `alive` (not terminated so far), `within`
+    (neither the time limit nor the clip's end passed), the errors of the world's `info`, `qpos`,
+    `keypoints` and `keypoints_ref` (both over the character's scale), `foot_speed`, `contact`.
+    Jittable.
     """
     key_reset, key_steps = jax.random.split(key)
     reset = jax.vmap(world.reset, in_axes=(0, None))
     step = jax.vmap(world.step, in_axes=(0, 0, 0, None))
 
     def one(carry, keys):
-        state, obs, alive = carry
+        state, obs, alive, over = carry
         state, seen = step(keys, state, jax.vmap(policy)(obs), params)
         alive = alive & ~seen.terminated
         now = state.tracking
         speed = jnp.linalg.norm(now.keypoints_vel[..., 3:, :2], axis=-1)
         out = {
             "alive": alive,
+            "within": ~over,
             "qpos": state.physics.qpos,
             "keypoints": now.keypoints,
             "keypoints_ref": now.keypoints_ref,
@@ -43,19 +45,19 @@ def play(world: Any, params: Any, policy: Policy, key: jax.Array, episodes: int,
                 name: seen.info[name] for name in ("keypoint_error", "joint_error", "contact_match")
             },
         }
-        return (state, seen.obs, alive), out
+        return (state, seen.obs, alive, over | seen.truncated), out
 
     state, first = reset(jax.random.split(key_reset, episodes), params)
     keys = jax.random.split(key_steps, (steps, episodes))
-    start = (state, first.obs, jnp.ones((episodes,), bool))
+    start = (state, first.obs, jnp.ones((episodes,), bool), jnp.zeros((episodes,), bool))
     _, out = jax.lax.scan(one, start, keys)
     return {**out, "clip": state.clip}
 
 
 def survival(out: dict[str, Any]) -> dict[str, Any]:
-    """Of `play`: mean seconds until an episode fails, share that never does, and the mean errors
-    while it has not. Works on traced arrays."""
-    alive = out["alive"].astype(jnp.float32)
+    """Of `play`: mean seconds until an episode fails or its clip ends, share that does not fail
+    before, and the mean errors until then. Works on traced arrays."""
+    alive = (out["alive"] & out["within"]).astype(jnp.float32)
     total = jnp.maximum(jnp.sum(alive), 1.0)
     errors = {
         name: jnp.sum(out[name] * alive) / total
@@ -63,7 +65,7 @@ def survival(out: dict[str, Any]) -> dict[str, Any]:
     }
     return {
         "seconds": jnp.mean(jnp.sum(alive, axis=0)) / 30.0,
-        "followed": jnp.mean(alive[-1]),
+        "followed": jnp.mean(jnp.sum(alive, axis=0) >= jnp.sum(out["within"], axis=0)),
         **errors,
     }
 

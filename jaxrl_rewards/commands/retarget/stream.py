@@ -13,6 +13,8 @@ import numpy as np
 from jaxrl_rewards.core.errors import InputError
 
 DEVICES = ("head", "left", "right")
+LATEST = 1e10
+"""Seconds; a later time is one in other units, at which steps of 1/30 s would be lost."""
 LIMIT = 1e4
 """Largest coordinate, metres."""
 
@@ -40,7 +42,7 @@ def parse_frame(line: str, number: int) -> StreamFrame:
     where = f"line {number}"
     try:
         value = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where} is not valid JSON ({error}); send one object a line") from None
     if not isinstance(value, dict):
         raise InputError(f"{where} must be a JSON object with t, head, left and right")
@@ -48,8 +50,8 @@ def parse_frame(line: str, number: int) -> StreamFrame:
     if unknown:
         raise InputError(f"{where} has the unknown field {unknown[0]!r}; send t, head, left, right")
     t = value.get("t")
-    if not _is_number(t):
-        raise InputError(f"{where}: t must be a time in seconds, got {t!r}")
+    if not _is_number(t) or abs(t) > LATEST:
+        raise InputError(f"{where}: t must be a time in seconds, got {str(t)[:40]}")
     position, rotation = np.zeros((3, 3)), np.tile([1.0, 0.0, 0.0, 0.0], (3, 1))
     received = np.zeros(3, bool)
     for index, device in enumerate(DEVICES):
@@ -100,4 +102,9 @@ def stream_lines(pose: Any) -> Iterator[str]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond any float
+        return False

@@ -17,7 +17,8 @@ HELPFUL, UNHELPFUL = "FOO", "BAR"
 FIRST, SECOND, TIE = 0, 1, 2
 """Labels of a pair: the first is better, the second is better, neither."""
 
-_BEST = re.compile(r"(?:best_*\s*description)\W*(?:\w+\s*)?(1|2|[Nn]one)", re.IGNORECASE)
+# Bounded repeats: an answer is a stranger's text and must not take quadratic time.
+_BEST = re.compile(r"(?i:best_{0,16}\s{0,16}description)\W{0,64}(?:\w{1,64}\s{0,16})?(1|2|[Nn]one)")
 _LONGEST_ANSWER = 1 << 16
 
 
@@ -41,7 +42,7 @@ def parse_classification_label(response: str) -> int:
 def find_ranking_label(response: str) -> int | None:
     """Which of two an answer prefers: 0 the first, 1 the second, 2 neither, None unreadable.
 
-    Reads the first `best_description: 1 | 2 | None`, whatever its case.
+    Reads the first `best_description: 1 | 2 | None`, the words before the colon in any case.
     """
     match = _BEST.search(_text(response, "response")[:_LONGEST_ANSWER])
     if match is None:

@@ -38,7 +38,8 @@ class AnnotationSettings:
     latency: int = 2
     """In mode "sync", polls between a submission and its labels."""
     timeout: float = 30.0
-    """Seconds after which a batch counts as failed."""
+    """Seconds that an annotator may take over one text. A worker from which no answer comes through
+    all retries and waits, `(retries + 1)(timeout + longest_wait)`, is given up and replaced."""
     retries: int = 4
     backoff: float = 0.5
     """Seconds before the first retry; doubles each time, with jitter."""
@@ -105,6 +106,8 @@ class AnnotationService:
         self._polls = 0
         self._due: deque[Due] = deque()
         self._threads: list[threading.Thread] = []
+        self._heard: dict[int, float] = {}
+        """When the last answer of a batch under way came."""
         self._abandoned: set[int] = set()
         """Tickets of workers that hang in their annotator and were replaced."""
         if self.settings.mode == "threads":
@@ -257,6 +260,7 @@ class AnnotationService:
                 self._fail(error)
             with self._lock:
                 self._desk.release(ticket, self._clock())
+                self._heard.pop(ticket.number, None)
                 if ticket.number in self._abandoned:
                     return
 
@@ -264,7 +268,7 @@ class AnnotationService:
         """Ask about a batch until it is answered, hopeless or out of retries."""
         texts, left, attempt = list(ticket.texts), ASK_AGAIN, 0
         while texts and not self._stop.is_set():
-            answers, error = self._call(texts)
+            answers, error = self._call(texts, ticket.number)
             rest = texts[len(answers) :]
             texts = self._book(texts[: len(answers)], answers, final=left == 0)
             if error is None:
@@ -288,23 +292,27 @@ class AnnotationService:
         """Give up batches whose annotator does not return, and the worker that hangs in it."""
         now = self._clock()
         for ticket in list(self._desk.out.values()):
-            if now - ticket.since <= self._hung_after(len(ticket.texts)):
+            if (
+                now - max(ticket.since, self._heard.get(ticket.number, now - 1e9))
+                <= self._patience()
+            ):
                 continue
             self._desk.release(ticket, now)
-            self._note(TimeoutError(f"no answer within {self.settings.timeout:g} s"))
+            self._note(TimeoutError(f"no answer within {self._patience():g} s"))
             if len(self._abandoned) < MOST_REPLACEMENTS and not self._stop.is_set():
                 self._abandoned.add(ticket.number)
                 self._start_worker()
 
-    def _hung_after(self, texts: int) -> float:
-        """Seconds that a batch may take with all its questions, retries and waits."""
+    def _patience(self) -> float:
+        """Seconds without any answer after which a worker hangs."""
         settings = self.settings
-        calls = (settings.retries + 1 + ASK_AGAIN) * settings.timeout * texts
-        return calls + settings.retries * settings.longest_wait
+        return (settings.retries + 1) * (settings.timeout + settings.longest_wait)
 
     # ------------------------------------------------------------------ both
 
-    def _call(self, texts: Sequence[str]) -> tuple[list[Annotation], Exception | None]:
+    def _call(
+        self, texts: Sequence[str], ticket: int | None = None
+    ) -> tuple[list[Annotation], Exception | None]:
         """Answers to the first texts, and the exception where that is not all of them."""
         answers: list[Annotation] = []
         try:
@@ -312,6 +320,8 @@ class AnnotationService:
                 if not isinstance(answer, Annotation) or len(answers) == len(texts):
                     raise ValueError("an annotator must give one Annotation per text")
                 answers.append(answer)
+                if ticket is not None:
+                    self._heard[ticket] = self._clock()
             if len(answers) < len(texts):
                 raise ValueError(f"{len(answers)} annotations came for {len(texts)} texts")
         except Exception as error:

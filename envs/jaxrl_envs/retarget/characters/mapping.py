@@ -144,9 +144,12 @@ def _point(value: Any, where: str) -> PointMapping:
 
 
 def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise InputError(f"mapping {where}: {value!r} is not a finite number")
-    return float(value)
+    try:
+        if not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value):
+            return float(value)
+    except OverflowError:  # an integer beyond any float
+        pass
+    raise InputError(f"mapping {where}: {str(value)[:40]} is not a finite number")
 
 
 def _refuse_unknown(value: dict, known: tuple[str, ...], where: str) -> None:

@@ -171,7 +171,7 @@ def _read_hierarchy(lines: _Lines) -> tuple[list[_Joint], int]:
             parent = stack[-1] if stack else -1
             if stack and joints[parent].offset is None:
                 raise lines.fail(f"{joints[parent].name!r} has a joint before its OFFSET")
-            name = " ".join(words[1:])
+            name = " ".join(words[1:-1] if words[-1] == "{" else words[1:])
             if key == "END":
                 name = f"{joints[parent].name}.end"
                 twins = sum(joint.name.startswith(name) for joint in joints)
