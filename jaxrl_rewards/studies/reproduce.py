@@ -163,7 +163,10 @@ def print_report(
 
 
 def draw_curves(figure: Any, result: StudyResult, title: str) -> None:
-    """One panel per curve metric: mean and 95 % band of every arm."""
+    """One panel per curve metric: mean and 95 % bootstrap band over seeds of every arm.
+
+    Panels of the same arms share the legend of the last one.
+    """
     metrics = list(result.curves)
     axes = figure.subplots(1, len(metrics), squeeze=False)[0]
     figure.set_size_inches(5.2 * len(metrics), 4.0)
@@ -174,14 +177,18 @@ def draw_curves(figure: Any, result: StudyResult, title: str) -> None:
         for arm, values in curves.items():
             data = np.asarray(values, np.float64)
             mean = data.mean(axis=0)
-            band = 1.96 * data.std(axis=0, ddof=1) / np.sqrt(len(data)) if len(data) > 1 else 0.0
+            drawn = np.random.default_rng(0).integers(len(data), size=(400, len(data)))
+            low, high = np.percentile(data[drawn].mean(axis=1), [2.5, 97.5], axis=0)
             points = np.arange(data.shape[1]) if x is None else np.asarray(x)
             axis.plot(points, mean, label=arm)
-            axis.fill_between(points, mean - band, mean + band, alpha=0.2)
+            axis.fill_between(points, low, high, alpha=0.2)
         axis.set_xlabel(label)
         axis.set_ylabel(metric)
         axis.grid(alpha=0.3)
-    axes[-1].legend(fontsize=7)
+    arms = [set(result.curves[metric]) - {"x", "xlabel"} for metric in metrics]
+    for axis, shown in zip(axes, arms, strict=True):
+        if shown != arms[-1] or axis is axes[-1]:
+            axis.legend(fontsize=7)
     figure.suptitle(title, fontsize=10)
     figure.tight_layout()
 
