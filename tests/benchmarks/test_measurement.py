@@ -73,6 +73,7 @@ def _side(tmp_path, monkeypatch, repository, name, fails):
     return lambda: Worker(name, [], timeout=60)
 
 
+@pytest.mark.slow
 def test_sides_take_turns_and_a_broken_one_is_left_out(tmp_path, monkeypatch, repository):
     sides = {
         "good": _side(tmp_path, monkeypatch, repository, "good_side", False),
@@ -107,6 +108,7 @@ def test_numpy_paints_the_same_pixels(size):
     np.testing.assert_array_equal(numpy_gui.render_vectorised(host, config), expected)
 
 
+@pytest.mark.slow
 def test_numpy_scores_the_same_rewards():
     from jaxrl_rewards.rewards.spatial import (
         combined_reward,

@@ -95,6 +95,7 @@ def test_a_terminal_step_ignores_its_successor_value():
     assert grads[1][4] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["gae", "lambda_returns"])
 def test_nan_under_the_mask_reaches_neither_value_nor_gradient(kernel):
     data = trajectory(5)
@@ -187,6 +188,7 @@ def test_token_gae_steps_over_forced_tokens(seed, discount, decay):
         np.testing.assert_allclose(np.asarray(advantages)[keep], alone, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_token_gae_with_nan_under_the_mask_has_finite_gradients():
     rng = np.random.default_rng(0)
     rewards, values = rng.normal(size=(2, T)).astype(np.float32)
@@ -203,6 +205,7 @@ def test_token_gae_with_nan_under_the_mask_has_finite_gradients():
     assert all(np.isfinite(g).all() for g in grads)
 
 
+@pytest.mark.slow
 def test_eager_jit_and_vmap_agree_and_the_second_call_does_not_retrace():
     rows = [trajectory(seed) for seed in range(3)]
     batch = {name: np.stack([row[name] for row in rows]) for name in ARGUMENTS}

@@ -27,6 +27,7 @@ TIERS = [*LIGHT, *(pytest.param(name, marks=pytest.mark.slow) for name in HEAVY)
 subject_of = functools.lru_cache(maxsize=None)(conformance.Subject)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("name", TIERS)
 def test_world_conforms(name, check):

@@ -69,6 +69,7 @@ def test_the_chain():
     np.testing.assert_allclose(chain_model(noise=0.1).transition[5, left, [4, 6]], [0.95, 0.05])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rooms", "line-key", "chain"])
 def test_walks_follow_the_model(name):
     """Frequencies of 4000 draws from one state lie within 5 standard errors."""

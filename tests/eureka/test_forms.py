@@ -56,6 +56,7 @@ def test_the_tape_agrees_with_float64():
     assert agreed == 256
 
 
+@pytest.mark.slow
 def test_the_direct_form_agrees_with_the_tape():
     for program in programs(3, 5):
         values = mild_inputs(np.random.default_rng(4), 1)

@@ -68,6 +68,7 @@ def test_slots_and_tape_train_the_same_policies(shared):
     assert np.ptp(one.reward, axis=0).max() > 0.01
 
 
+@pytest.mark.slow
 def test_batches_do_not_matter_and_nothing_is_compiled_twice(shared):
     keys = jax.random.split(jax.random.key(1), 6)
     six = population(as_slots, *TEXTS, *TEXTS[::-1])
@@ -103,6 +104,7 @@ def test_a_search_repeats_exactly(shared):
     assert [c.record() for c in found[0].archive] == [c.record() for c in found[1].archive]
 
 
+@pytest.mark.slow
 def test_no_reward_gives_no_signal():
     """With tables at 0 and a reward of 0, PPO's policy stays exactly uniform."""
     learner = make_ppo(

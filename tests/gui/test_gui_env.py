@@ -30,6 +30,7 @@ def play(answer, count=32, params=PARAMS):
     return first, *STEP(keys, state, answer(state), params)
 
 
+@pytest.mark.slow
 def test_the_right_box_earns_everything_in_one_step():
     first, state, timestep = play(lambda s: encode_box(s.target_box, 64, 64, 64))
     assert not first.done.any() and timestep.terminated.all() and not timestep.truncated.any()
@@ -51,6 +52,7 @@ def test_reversed_answers_earn_nothing():
     assert np.all(timestep.reward == 0)
 
 
+@pytest.mark.slow
 def test_point_and_cell_actions_name_the_same_place():
     point = GuiGround(observation="symbolic", action="point")
     cell = GuiGround(observation="symbolic", action="cell")
@@ -68,6 +70,7 @@ def test_point_and_cell_actions_name_the_same_place():
     np.testing.assert_allclose(timestep.reward, 1.0, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_reward_is_data():
     rewards = [1.0 * spatial.GaussianPoint(alpha=jnp.float32(a)) for a in (0.25, 0.5, 1.0)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rewards)
@@ -83,6 +86,7 @@ def test_the_reward_is_data():
     assert gradient.rewards[0].alpha > 0
 
 
+@pytest.mark.slow
 def test_pixels_and_symbols_show_the_same_screen():
     pixels = GuiGround()
     keys = jax.random.split(KEY, 4)

@@ -29,6 +29,7 @@ def quiet(text, fraction):
     pass
 
 
+@pytest.mark.slow
 def test_a_tiny_study_runs_from_start_to_verdict():
     seen = []
     result = gui_g2.run(TINY, lambda text, fraction: seen.append(fraction))
@@ -47,6 +48,7 @@ def test_a_tiny_study_runs_from_start_to_verdict():
         draw(Figure())
 
 
+@pytest.mark.slow
 def test_arms_are_one_tree_and_score_as_named():
     target = jnp.asarray([10.0, 10.0, 18.0, 16.0])
     answers = gui_g2_policy.Answers(

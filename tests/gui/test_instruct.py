@@ -77,6 +77,7 @@ def test_one_element_fits_and_it_is_the_target(unseen, mode):
         assert forms[0] > 0.3
 
 
+@pytest.mark.slow
 def test_shortest_takes_the_first_clear_form():
     layouts, tasks = draw((), "shortest")
     for index in range(50):
@@ -86,6 +87,7 @@ def test_shortest_takes_the_first_clear_form():
         assert clear.index(True) == task.form
 
 
+@pytest.mark.slow
 def test_bad_settings_are_named():
     layout = screens.sample_layout(KEYS[0], CONFIG, screens.layout_params())
     with pytest.raises(InputError, match="longest"):

@@ -76,6 +76,7 @@ def test_inside_is_closed_and_size_classes_split_by_height():
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_losses_against_numpy():
     generator = np.random.default_rng(0)
     logits = generator.normal(size=(3, 4, 96))
@@ -157,6 +158,7 @@ def test_point_stays_inside_and_names_empty_instructions():
         point(params, image, " ")
 
 
+@pytest.mark.slow
 def test_checkpoint_round_trip_and_damage(tmp_path):
     params = reader_init(jax.random.key(1), ReaderConfig())
     path = tmp_path / "reader.npz"

@@ -98,6 +98,7 @@ def test_alignment_equals_enumeration_of_paths():
     assert np.all(np.asarray(found)[~possible] < -60)
 
 
+@pytest.mark.slow
 def test_alignment_is_finite_with_finite_gradients_at_extremes():
     for level in (0.0, 1e-30, 1.0):
         emission = jnp.full((120, 12), level)

@@ -30,6 +30,7 @@ def painter(layout, style, config):
     return np.stack([image >> shift & 255 for shift in (0, 8, 16)], axis=-1).astype(np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [gui.ScreenConfig(), gui.ScreenConfig(112, 96, 2)])
 def test_pixels_equal_a_plain_painter(config):
     keys = jax.random.split(jax.random.key(1), COUNT)
@@ -49,6 +50,7 @@ def test_pixels_equal_a_plain_painter(config):
         assert len({image.tobytes() for image in images}) == COUNT
 
 
+@pytest.mark.slow
 def test_visible_elements_differ_from_their_background():
     config = gui.ScreenConfig()
     keys = jax.random.split(jax.random.key(2), COUNT)

@@ -57,6 +57,7 @@ def expert(state, params):
     return jnp.stack([jnp.sin(state.theta) - 0.2 * state.theta_dot])
 
 
+@pytest.mark.slow
 def test_the_actor_learns_what_the_expert_does_where_the_policy_goes():
     env, network, learner = pendulum()
     state = learner.init(jax.random.key(0), learner.hparams)

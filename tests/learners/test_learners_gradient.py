@@ -13,6 +13,7 @@ from jaxrl_rewards.learners.ppo import PPOConfig, make_ppo
 from tests.learners.toys import Corridor, with_weights
 
 
+@pytest.mark.slow
 def test_gradient_through_an_update_is_that_of_finite_differences():
     """d (probability of going right after the update) / d (weight of `effort`)."""
     settings = PPOConfig(

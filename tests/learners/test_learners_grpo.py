@@ -67,6 +67,7 @@ def plain_advantages(score, kind, epsilon):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ADVANTAGES)
 def test_advantages_of_answers(kind):
     _, answers = made_up()

@@ -216,6 +216,7 @@ def test_other_bad_settings_are_named():
         action_head(Box(-jnp.inf, jnp.inf, (2,)), squash=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("space", "squash"),
     [
@@ -247,6 +248,7 @@ def test_action_heads_are_consistent(space, squash):
         assert bool(space.contains(head.to_env(sample)).all())
 
 
+@pytest.mark.slow
 def test_entropies_are_those_of_samples():
     """Monte Carlo: -E log p, for every kind of head."""
     for space, squash in (

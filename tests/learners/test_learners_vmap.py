@@ -52,6 +52,7 @@ def ppo():
     return base, jax.jit(trainer(learner)), together, traces
 
 
+@pytest.mark.slow
 def test_ppo_seeds_under_vmap_equal_single_runs(ppo):
     hparams, single, train_all, _ = ppo
     keys = jax.random.split(jax.random.key(0), CANDIDATES)

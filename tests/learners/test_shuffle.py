@@ -50,6 +50,7 @@ def test_all_permutations_of_three_and_of_four_occur_equally_often():
         assert len(counts) == count and chi_square(counts) > SIGNIFICANCE
 
 
+@pytest.mark.slow
 def test_eager_jit_and_vmap_agree():
     keys = jax.random.split(jax.random.key(2), 3)
     single = jax.jit(lambda key: random_permutation(key, 17))

@@ -43,6 +43,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_halves_batches_and_jit_agree(name):
     network, space = NETWORKS[name]
@@ -68,6 +69,7 @@ def test_halves_batches_and_jit_agree(name):
     assert float(jnp.abs(network.apply(other, obs, carries)[1] - value).max()) > 1e-4
 
 
+@pytest.mark.slow
 def test_shared_trunk_is_one_trunk():
     network, _ = NETWORKS["shared"]
     params = network.init(jax.random.key(0))
@@ -81,6 +83,7 @@ def test_shared_trunk_is_one_trunk():
         assert float(jnp.abs(grads[unused]["kernel"]).max()) == 0.0
 
 
+@pytest.mark.slow
 def test_separate_networks_share_nothing_and_see_their_parts():
     network, _ = NETWORKS["asymmetric"]
     params = network.init(jax.random.key(0))

@@ -59,6 +59,7 @@ def test_unknown_activation_lists_the_known():
         activation("swash")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "stride"), [((3, 3), (2, 2)), ((3, 3), (1, 1)), ((2, 5), (3, 2)), ((4, 1), (1, 3))]
 )
@@ -97,6 +98,7 @@ def test_patches_are_windows_with_zeros_outside():
             np.testing.assert_array_equal(found[i, j], window.ravel())
 
 
+@pytest.mark.slow
 def test_cnn_shapes_batches_and_bytes():
     layers = cnn_init(jax.random.key(0), 3, (4, 8))
     image = jax.random.randint(jax.random.key(1), (2, 3, 11, 6, 3), 0, 256).astype(jnp.uint8)

@@ -218,6 +218,7 @@ def test_bad_options_are_refused():
             jaxrl_envs.make("keydoor", **options)
 
 
+@pytest.mark.slow
 def test_a_table_is_the_linear_network_over_one_hot_states():
     network = tabular_actor_critic(6, 3)
     params = jax.tree.map(

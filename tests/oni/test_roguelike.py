@@ -165,6 +165,7 @@ def test_monsters_come_nearer_and_never_onto_the_agent():
     assert columns == [[5, 8], [5, 7], [5, 6], [5, 6], [5, 6], [5, 6]]
 
 
+@pytest.mark.slow
 def test_the_view_shows_what_is_around():
     state = arena()
     state = state.replace(

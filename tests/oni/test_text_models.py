@@ -37,6 +37,7 @@ def test_texts_become_bytes():
         encode_texts(["a", b"b"], 4)
 
 
+@pytest.mark.slow
 def test_the_network_against_plain_loops():
     params = init_text_network(jax.random.key(0), SMALL)
     params = jax.tree.map(
@@ -71,6 +72,7 @@ def test_draws_are_even_over_the_allowed_and_nothing_else():
     assert np.all(_draw(jax.random.key(0), jnp.zeros(4, bool), 3) == 0)
 
 
+@pytest.mark.slow
 def test_a_classifier_learns_labels_and_carries_them_to_like_texts():
     model = make_classifier(CONFIG)
     known = jnp.asarray([False, True, True, False, True, True, False])

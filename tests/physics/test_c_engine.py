@@ -92,6 +92,7 @@ def test_fields_are_those_of_the_new_state(model, rolled):
     np.testing.assert_allclose(last.sensordata[2:], last.site_linvel[0], **near)
 
 
+@pytest.mark.slow
 def test_a_world_does_not_depend_on_its_batch(physics, rolled):
     qpos, qvel, ctrl, states = rolled
     order = np.array([3, 0, 4])
@@ -127,6 +128,7 @@ def test_threads_change_nothing(model, rolled, threads):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", ["control", "force", "state", "huge"])
 def test_a_broken_world_touches_no_other(model, physics, rolled, broken):
     qpos, qvel, ctrl, states = rolled

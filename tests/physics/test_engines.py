@@ -57,6 +57,7 @@ def roll(physics):
     return run
 
 
+@pytest.mark.slow
 def test_a_pendulum_moves_alike():
     """The jax engine without contacts, with one world that is given a broken control."""
     model = pendulum()

@@ -46,6 +46,7 @@ def actions(value=0.0):
     return jnp.full((WORLDS, env.character.num_joints), value, jnp.float32)
 
 
+@pytest.mark.slow
 def test_the_reference_against_itself_is_perfect():
     env, params, reset, _ = world()
     state, first = reset(keys(0), params)
@@ -58,6 +59,7 @@ def test_the_reference_against_itself_is_perfect():
     assert len(set(np.asarray(state.frame).tolist())) > 1
 
 
+@pytest.mark.slow
 def test_the_reference_action_aims_at_the_next_frame():
     env, params, reset, _ = world()
     state, _ = reset(keys(0), params)
@@ -70,6 +72,7 @@ def test_the_reference_action_aims_at_the_next_frame():
         np.testing.assert_allclose(aim, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_following_it_earns_more_than_standing_still():
     env, params, reset, step = world()
     aim = jax.jit(jax.vmap(env.reference_action, (0, None)))
@@ -103,6 +106,7 @@ def test_the_actor_never_sees_the_reference():
     assert np.max(np.abs(seen.obs["reference"] - changed.obs["reference"])) > 0.05
 
 
+@pytest.mark.slow
 def test_where_and_which_way_the_world_lies_does_not_matter():
     """Turning and moving character, stream and reference together changes no feature."""
     rng = np.random.default_rng(0)
@@ -154,6 +158,7 @@ def points_at(value, lead=()):
     )
 
 
+@pytest.mark.slow
 def test_a_lost_point_is_held_then_masked_then_back():
     memory = first_memory(points_at(1.0, (MEMORY,)), jnp.ones((MEMORY, 3)))
     lost = jnp.asarray([1.0, 0.0, 1.0])
@@ -172,6 +177,7 @@ def test_a_lost_point_is_held_then_masked_then_back():
     assert float(memory.seen[0, 1]) == 1.0 and float(memory.points.position[0, 1, 0]) == 9.0
 
 
+@pytest.mark.slow
 def test_faults_of_the_stream_have_the_asked_size():
     base = perfect_sensors()
     many = points_at(0.5, (4000,))
@@ -204,6 +210,7 @@ def test_a_late_stream_shows_the_past():
         np.testing.assert_array_equal(state.measured.points.position[index, 0], expected)
 
 
+@pytest.mark.slow
 def test_episodes_end_when_lost_fallen_or_broken_and_at_the_limit():
     env, params, reset, step = world()
     state, _ = reset(keys(7), params)

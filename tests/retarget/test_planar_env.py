@@ -19,6 +19,7 @@ def world():
     return env, env.default_params(), jax.jit(env.reset), jax.jit(env.step)
 
 
+@pytest.mark.slow
 def test_the_reference_on_itself_earns_everything_and_goes_on(world):
     env, params, reset, _ = world
     for seed in range(3):
@@ -31,6 +32,7 @@ def test_the_reference_on_itself_earns_everything_and_goes_on(world):
         assert not timestep.terminated and not timestep.truncated
 
 
+@pytest.mark.slow
 def test_a_servo_at_its_reference_follows_for_a_while(world):
     """Targets a frame ahead: small joint errors for the first half second."""
     env, params, reset, step = world
@@ -59,6 +61,7 @@ def test_gains_hide_parts_of_the_observation_only(world):
     assert np.all(np.asarray(symmetric.obs["privileged"]) == 0.0)
 
 
+@pytest.mark.slow
 def test_the_actor_sees_no_reference_beyond_the_sensors(world):
     """Legs of the reference changed: the actor's observation is the same, the critic's is not."""
     env, params, reset, _ = world
@@ -105,6 +108,7 @@ def test_diverged_physics_ends_the_episode_without_reward(world):
     assert np.all(np.isfinite(timestep.obs["actor"]))
 
 
+@pytest.mark.slow
 def test_starts_leave_room_for_the_episode(world):
     env, params, _, _ = world
     reset = jax.jit(jax.vmap(env.reset, (0, None)))

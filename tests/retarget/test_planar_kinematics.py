@@ -76,6 +76,7 @@ def test_leg_angles_reach_their_target(x, z, name):
     assert float(knee) >= 0.0
 
 
+@pytest.mark.slow
 def test_out_of_reach_is_a_stretched_finite_leg():
     body = BODIES["human"]
     for target in ([0.0, -5.0], [3.0, 0.0], [0.0, 0.0]):
@@ -134,6 +135,7 @@ def test_velocities_are_derivatives(human_clips):
     assert close >= 48  # of 50: a seam between stance and swing may fall into a difference
 
 
+@pytest.mark.slow
 def test_exact_properties_of_the_kinematic_step(human_clips):
     _, styles = human_clips
     worst = kinematic_checks(styles, 4.0)
@@ -159,6 +161,7 @@ def test_a_broken_step_is_noticed(monkeypatch, human_clips):
     assert worst["feet relative to root"] > 1e-4 and worst["rest pose to rest pose"] > 1e-4
 
 
+@pytest.mark.slow
 def test_kinematic_row_follows_itself(human_clips):
     clips, _ = human_clips
     row = kinematic_row(BODIES["human"], clips)

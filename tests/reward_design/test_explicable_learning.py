@@ -189,6 +189,7 @@ def test_shaped_learning_equals_a_sequential_replay():
     assert np.any(phi != 0) and np.any(earned > 0)
 
 
+@pytest.mark.slow
 def test_shaped_learning_is_lifted_by_vmap():
     model = line_model()
     sampler = explicable.make_sampler(model)

@@ -203,6 +203,7 @@ def test_the_border_counts_as_inside_and_the_threshold_does_not():
     assert spatial.iou_binary_reward(half, GT, 0.4) == 1.0
 
 
+@pytest.mark.slow
 def test_broadcasting_jit_and_vmap_agree():
     pred = jnp.asarray(GT) + jnp.arange(12.0).reshape(3, 1, 4)
     gt = jnp.asarray(GT) + jnp.arange(8.0).reshape(2, 4)
@@ -216,6 +217,7 @@ def test_broadcasting_jit_and_vmap_agree():
     assert spatial.gaussian_coverage_reward(pred, gt, alphas).shape == (3, 2)
 
 
+@pytest.mark.slow
 def test_reward_classes_are_data():
     nxt = types.SimpleNamespace(pred_box=jnp.asarray(GT) + 3.0, target_box=jnp.asarray(GT))
     classes = [

@@ -201,6 +201,7 @@ def test_a_tiny_run_of_one_body_measures_what_the_table_shows(quick_compilation)
     assert full["keypoint_error"][0] != blind["keypoint_error"][0]
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn():
     from matplotlib.figure import Figure
 

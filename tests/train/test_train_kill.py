@@ -74,6 +74,7 @@ def kill_and_resume(repository, tmp_path, name, updates, chunk, every, kills):
     print(f"{name}: {kills} kills, {text.count('resuming')} resumptions from a checkpoint")
 
 
+@pytest.mark.slow
 def test_a_polite_stop_exits_at_a_chunk_boundary_and_resumes(repository, tmp_path):
     """SIGTERM in mid-chunk: the process ends by itself and its checkpoint is whole."""
     process = start(repository, "toy", tmp_path / "run", 400, 20, 400, tmp_path / "a.npz")

@@ -200,6 +200,7 @@ def test_the_best_and_the_newest_checkpoints_are_kept(learner, tmp_path):
         train(learner, best_metric="nothing", out_dir=tmp_path / "x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_at_the_next_chunk_boundary(learner, tmp_path, number):
     whole = train(learner, total=40)
