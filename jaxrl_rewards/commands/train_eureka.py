@@ -16,7 +16,7 @@ class EurekaTask:
     """Search a reward program."""
 
     world: str = "keydoor"
-    """keydoor or swing-up."""
+    """keydoor, swing-up or ball (needs mujoco)."""
     proposer: str = "offline"
     """offline (evolution), random, chat, or replay (of proposals on file)."""
     out: Path = Path("runs") / "eureka"

@@ -7,6 +7,7 @@ compiled training. Source: Ma et al., ICLR 2024, arXiv 2310.12931; the proposer 
 from __future__ import annotations
 
 import dataclasses
+from importlib.util import find_spec
 from typing import Any
 
 import jax
@@ -17,13 +18,15 @@ from jaxrl_rewards.studies.eureka_arms import ARMS, Bench, fixed_arm, run_arm, t
 from jaxrl_rewards.studies.eureka_claim import CLAIMS, EUREKA, SPARSE, claim
 from jaxrl_rewards.studies.eureka_worlds import TASKS, Task
 
+SIZES = ("search_seeds", "candidates", "generations", "seeds", "final_seeds", "width", "ball_seeds")
+
 
 @dataclasses.dataclass(frozen=True)
 class EurekaConfig:
     """Sizes and numbers of the study; the defaults are what the claim is about.
 
-    The learner's rates were chosen for the expert human reward alone, on other root keys than the
-    recorded run's.
+    The learner's rates and the ball's sizes were chosen for the expert human reward alone, on other
+    root keys than the recorded run's.
     """
 
     search_seeds: int = 8
@@ -51,17 +54,20 @@ class EurekaConfig:
     width: int = 64
     """Trainings under one vmap."""
     root_seed: int = 12931
-    other_tasks: tuple[str, ...] = ("swing-up",)
+    other_tasks: tuple[str, ...] = ("swing-up", "ball")
     """Further tables, with the main arms only."""
     swing_updates: int = 30
     swing_learning_rate: float = 0.1
-    ball_updates: int = 15
+    ball_updates: int = 20
     ball_learning_rate: float = 0.1
+    ball_envs: int = 16
+    ball_seeds: int = 2
+    """Trainings per candidate; a training costs ten times one in the rooms."""
     other_candidates: int = 8
     other_generations: int = 3
 
     def __post_init__(self):
-        for name in ("search_seeds", "candidates", "generations", "seeds", "final_seeds", "width"):
+        for name in SIZES:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.candidates * self.seeds * 3 % 8:
@@ -85,7 +91,9 @@ def run(config: EurekaConfig, report) -> StudyResult:
     smaller = dataclasses.replace(
         config, candidates=config.other_candidates, generations=config.other_generations
     )
-    parts += [(name, MAIN_ARMS, smaller) for name in config.other_tasks]
+    ball = dataclasses.replace(smaller, seeds=config.ball_seeds)
+    others = [name for name in config.other_tasks if name != "ball" or find_spec("mujoco")]
+    parts += [(name, MAIN_ARMS, ball if name == "ball" else smaller) for name in others]
     searched: dict[str, Any] = {}
     spent = {}
     for number, (name, arms, sizes) in enumerate(parts):
@@ -97,7 +105,11 @@ def run(config: EurekaConfig, report) -> StudyResult:
         task = TASKS[name](sizes)
         rows, results = run_task(task, sizes, arms, progress)
         table |= {f"{name}: {arm}": row for arm, row in rows.items()}
-        spent[name] = {"trainings": task.trainer.trained, "compiles": task.trainer.compilations}
+        spent[name] = {
+            "trainings": task.trainer.trained,
+            "compiles": task.trainer.compilations,
+            "steps per training": task.trainer.updates * task.trainer.learner.samples_per_update,
+        }
         if name == "keydoor":
             searched = results
     curves = {
@@ -114,10 +126,11 @@ def run(config: EurekaConfig, report) -> StudyResult:
     }
     budget = {
         "trainings per search": config.candidates * config.generations * config.seeds,
-        "steps per training": config.envs * config.steps * config.updates,
         "spent": spent,
         "context shown to the proposer": "the archive's best",
     }
+    if missing := sorted({*config.other_tasks} - {*others}):
+        budget["left out, as mujoco is not installed"] = missing
     figures = {
         "eureka_population.png": lambda figure: draw_population(figure, searched, table),
         "eureka_programs.png": lambda figure: draw_programs(figure, searched[EUREKA]),

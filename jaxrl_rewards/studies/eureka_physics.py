@@ -15,9 +15,9 @@ from jaxrl_rewards.rewards.base import Reward, reward_term
 
 _MODEL = """
 <mujoco>
-  <option timestep="0.05" gravity="0 0 0"/>
+  <option timestep="0.1" gravity="0 0 0"/>
   <worldbody>
-    <geom name="wall" type="box" pos="0 -0.35 0" size="0.05 0.65 0.1"/>
+    <geom name="wall" type="box" pos="0 -0.35 0" size="0.15 0.65 0.1"/>
     <geom type="box" pos="0 1.05 0" size="1.1 0.05 0.1"/>
     <geom type="box" pos="0 -1.05 0" size="1.1 0.05 0.1"/>
     <geom type="box" pos="1.05 0 0" size="0.05 1.1 0.1"/>
@@ -40,15 +40,16 @@ _FORCES = np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]], np.float32)
 QUANTITIES = {
     "d_goal": Quantity((), "m", 1.0, -1, "Straight distance to the goal behind the wall."),
     "d_gap": Quantity((), "m", 0.7, -1, "Distance to the gap at the end of the wall."),
-    "progress": Quantity((), "m", 0.05, 1, "How much nearer the goal came, straight."),
-    "gap_progress": Quantity((), "m", 0.05, 1, "How much nearer the gap came."),
+    "progress": Quantity((), "m", 0.1, 1, "How much nearer the goal came, straight."),
+    "gap_progress": Quantity((), "m", 0.1, 1, "How much nearer the gap came; 0 behind the wall."),
+    "passed": Quantity((), "flag", 1.0, 1, "1 where a step leads past the wall, -1 back."),
     "past_wall": Quantity((), "flag", 1.0, 1, "1 behind the wall."),
     "speed": Quantity((), "m/s", 0.5, 0, "Speed of the ball."),
     "stuck": Quantity((), "flag", 1.0, -1, "1 if the ball is pushed and hardly moves."),
     "effort": Quantity((), "flag", 1.0, -1, "1 if a force was applied."),
 }
 NAIVE = "nearer = -d_goal"
-EXPERT = "nearer = -0.3 * d_goal\nbehind = past_wall\nway = 2.0 * gap_progress"
+EXPERT = "gap = 2.0 * gap_progress\nwall = 1.0 * passed\ngoal = 1.0 * progress"
 
 
 @record
@@ -79,14 +80,14 @@ def arrived(prev: BallState, action: Array, nxt: BallState) -> Array:
 class BallAroundWall:
     """Push a ball around a wall to a goal in its shadow; table-sized observations.
 
-    - Observation: int32 number of the cell of place (14 x 14) and of the velocity's signs (3 x 3).
+    - Observation: int32 number of the cell of place (8 x 8) and of the velocity's signs (3 x 3).
     - Action: 0 nothing, 1 to 4 a push along x or y.
-    - Reward term: `arrived`. Termination: within 0.2 m of the goal. Truncation: 50 steps of 0.1 s.
+    - Reward term: `arrived`. Termination: within 0.2 m of the goal. Truncation: 25 steps of 0.2 s.
     """
 
-    cells, quantities = 14, QUANTITIES
+    cells, quantities = 8, QUANTITIES
 
-    def __init__(self, max_steps: int = 50):
+    def __init__(self, max_steps: int = 25):
         import mujoco
         from jaxrl_envs.physics import make_physics
 
@@ -125,7 +126,7 @@ class BallAroundWall:
     def step(
         self, key: jax.Array, state: BallState, action: Int[Array, ""], params: BallParams
     ) -> tuple[BallState, TimeStep]:
-        """Push for a tenth of a second."""
+        """Push for a fifth of a second."""
         del key
         action = jnp.clip(action, 0, 4)
         physics = self.physics.step(state.physics, params.force * jnp.asarray(_FORCES)[action])
@@ -151,12 +152,15 @@ class BallAroundWall:
 
     def _measure(self, before: Any, after: Any, pushed: Array) -> dict[str, Array]:
         goal, gap, speed = _distance(after, GOAL), _distance(after, GAP), _norm(after.qvel)
+        was, now = (physics.qpos[0] > 0.15 for physics in (before, after))
+        behind = now.astype(jnp.float32)
         return {
             "d_goal": goal,
             "d_gap": gap,
             "progress": _distance(before, GOAL) - goal,
-            "gap_progress": _distance(before, GAP) - gap,
-            "past_wall": (after.qpos[0] > 0.1).astype(jnp.float32),
+            "gap_progress": jnp.where(was, 0.0, _distance(before, GAP) - gap),
+            "passed": behind - was.astype(jnp.float32),
+            "past_wall": behind,
             "speed": speed,
             "stuck": pushed * (speed < 0.1),
             "effort": pushed,

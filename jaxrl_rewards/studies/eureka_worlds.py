@@ -135,7 +135,8 @@ SWING_QUANTITIES = {
     "torque": Quantity((), "Nm", 2.0, -1, "Torque of the motor, without sign."),
     "side": Quantity((), "lengths", 1.0, 0, "How far the tip is to one side."),
 }
-SWING_HUMAN = "up = 1.0 * -sq(angle)\ncalm = 0.1 * -sq(speed)\nlazy = 0.001 * -sq(torque)"
+SWING_NAIVE = "nearer = -angle"
+SWING_EXPERT = "up = 1.0 * -sq(angle)\ncalm = 0.1 * -sq(speed)\nlazy = 0.001 * -sq(torque)"
 
 
 def swing_quantities(prev: Any, action: Any, nxt: Any) -> Any:
@@ -165,7 +166,7 @@ SWING_STEPS = 100
 
 
 def swing_up_task(config: Any) -> Task:
-    """The pendulum's swing-up, a table as policy; the reward is that of the classic task."""
+    """The pendulum's swing-up, a table as policy; the expert's reward is the classic task's."""
     env = SwingUp(SWING_STEPS)
     trainer = make_trainer(
         config,
@@ -179,7 +180,7 @@ def swing_up_task(config: Any) -> Task:
         trainer=trainer,
         quantities=SWING_QUANTITIES,
         text="Swing a pendulum up with a motor too weak to lift it, and hold it upright.",
-        human={"human": SWING_HUMAN},
+        human={"naive human": SWING_NAIVE, "expert human": SWING_EXPERT},
     )
 
 
@@ -189,7 +190,7 @@ def ball_task(config: Any) -> Task:
 
     env = ball.BallAroundWall()
     trainer = make_trainer(
-        config,
+        dataclasses.replace(config, envs=config.ball_envs),
         env,
         updates=config.ball_updates,
         learning_rate=config.ball_learning_rate,

@@ -92,7 +92,9 @@ def test_a_failed_claim_is_seen():
                 "good_first": np.full(8, 0.3),
                 "good_last": np.full(8, last),
             }
-        return StudyResult(arms={f"keydoor: {name}": row for name, row in rows.items()})
+        arms = {f"keydoor: {name}": row for name, row in rows.items()}
+        arms |= {f"ball: {name}": row for name, row in rows.items()}
+        return StudyResult(arms={n: {"seed_noise": np.full(8, 0.25)} | r for n, r in arms.items()})
 
     good = claim(result(0.75, 0.3, 0.6), eureka.EurekaConfig())
     assert good.passed and good.seeds == 8 and set(good.required) <= set(good.measured)
@@ -100,6 +102,8 @@ def test_a_failed_claim_is_seen():
         pytest.approx(0.1)
     )
     assert any("not told apart from random search" in note for note in good.notes)
+    assert any(n.startswith("ball: eureka offline: better than sparse") for n in good.notes)
+    assert sum("sparse 0.25" in note for note in good.notes) == 2
     for bad in (result(0.35, 0.1, 0.6), result(0.75, 0.75, 0.6), result(0.75, 0.3, 0.4)):
         assert not claim(bad, eureka.EurekaConfig()).passed
 
