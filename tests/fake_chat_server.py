@@ -19,7 +19,8 @@ class FakeChatServer:
 
     Each request takes the next step of `script`; when none is left, `reply(messages)` gives the
     text. Steps: `("answer", text)`, `("status", code, {header: value})`, `("raw", bytes)` as the
-    body, `("hang", seconds)`, `("drip", seconds)` a byte at a time, `("redirect", url, code)`,
+    body, `("hang", seconds)`, `("drip", seconds)` the body a byte at a time,
+    `("drip headers", seconds)`, `("redirect", url, code)`,
     `("huge", bytes)`, `("drop",)` closes the connection, `("cut",)` ends the body too early.
     """
 
@@ -87,9 +88,13 @@ class FakeChatServer:
             handler.send_header("Content-Length", "1000")
             handler.end_headers()
             handler.wfile.write(b'{"choices"')
-        elif kind == "drip":
+        elif kind in ("drip", "drip headers"):
             handler.send_response(200)
-            handler.end_headers()
+            if kind == "drip":
+                handler.end_headers()
+            else:
+                handler.flush_headers()
+                handler.wfile.write(b"X-Slow: ")
             end = time.monotonic() + rest[0]
             while time.monotonic() < end and not self.closing.is_set():
                 handler.wfile.write(b" ")

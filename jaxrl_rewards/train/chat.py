@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from jaxrl_rewards.core import InputError
+from jaxrl_rewards.core.jsonl import mend_jsonl, read_jsonl
 from jaxrl_rewards.train.chat_transport import ChatError, post_json
 
 Message = Mapping[str, str]
@@ -117,8 +118,8 @@ class ChatClient:
     Time-outs, lost connections, unreadable bodies and the statuses 408, 429 and 5xx are tried
     again with exponential back-off and jitter; `Retry-After` is honoured up to `longest_wait`.
     Other statuses and redirects to another host are errors at once. Every exchange goes to `log`
-    (a JSONL file) where one is given, without the key; `ReplayChat` reads it back. Setting `stop`
-    ends all waiting between attempts.
+    (a JSONL file, continued where it exists) where one is given, without the key; `ReplayChat`
+    reads it back. Setting `stop` ends all waiting between attempts.
     """
 
     def __init__(
@@ -134,6 +135,8 @@ class ChatClient:
         self.spent = 0
         """Tokens spent so far."""
         self._log = None if log is None else Path(log)
+        if self._log is not None:
+            mend_jsonl(self._log)
         self._random = random.Random(seed)
         self._lock = threading.Lock()
 
@@ -268,32 +271,6 @@ class ReplayChat:
         )
 
 
-def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
-    """The objects of a JSONL file; a last line cut short by a crash is left out.
-
-    InputError names the file and line where another line is no JSON object.
-    """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    entries = []
-    last = max((i for i, line in enumerate(lines) if line.strip()), default=-1)
-    for number, line in enumerate(lines):
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-        except ValueError as error:
-            if number == last and number == len(lines) - 1:
-                break
-            raise InputError(f"{path}, line {number + 1} is not JSON: {error}") from error
-        if not isinstance(entry, dict):
-            raise InputError(f"{path}, line {number + 1} must hold an object, got {line[:40]!r}")
-        entries.append(entry)
-    return entries
-
-
 def _request(
     messages: Sequence[Message], temperature: float, max_tokens: int, choices: int
 ) -> dict:
@@ -347,5 +324,4 @@ __all__ = [
     "ChatError",
     "ChatSettings",
     "ReplayChat",
-    "read_jsonl",
 ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import email.utils
+import functools
 import http.client
+import io
 import json
 import time
 import urllib.error
@@ -31,6 +33,75 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
         """Follow nothing."""
+
+
+class _Until(io.RawIOBase):
+    """A socket's stream that ends in a TimeoutError at `deadline`, however bytes drip in.
+
+    A socket's own time-out starts anew with every byte.
+    """
+
+    def __init__(self, stream: Any, sock: Any, deadline: float):
+        self._stream, self._sock, self._deadline = stream, sock, deadline
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """What one `recv` gives, within the time that is left."""
+        self._sock.settimeout(_left(self._deadline))
+        return self._stream.readinto(buffer)
+
+    def close(self) -> None:
+        """Close the socket's stream too."""
+        self._stream.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """A response whose status line, headers and body must all come before `deadline`."""
+
+    def __init__(self, sock: Any, *args: Any, deadline: float, **kwargs: Any):
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_Until(self.fp.detach(), sock, deadline))
+
+
+class _Http(urllib.request.HTTPHandler):
+    def __init__(self, deadline: float):
+        super().__init__()
+        self._deadline = deadline
+
+    def http_open(self, request: Any) -> Any:
+        """Open with the deadline."""
+        return self.do_open(_connection(http.client.HTTPConnection, self._deadline), request)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def __init__(self, deadline: float):
+        super().__init__()
+        self._deadline = deadline
+
+    def https_open(self, request: Any) -> Any:
+        """Open with the deadline; certificates are checked as by default."""
+        return self.do_open(_connection(http.client.HTTPSConnection, self._deadline), request)
+
+
+def _connection(kind: Any, deadline: float) -> Any:
+    def connect(*args: Any, **kwargs: Any) -> Any:
+        connection = kind(*args, **kwargs)
+        connection.response_class = functools.partial(_Response, deadline=deadline)
+        return connection
+
+    return connect
+
+
+def _left(deadline: float) -> float:
+    """Seconds until `deadline`; TimeoutError where it is over."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
 
 
 def post_json(url: str, body: dict[str, Any], *, key: str, timeout: float, limit: int) -> Any:
@@ -71,16 +142,11 @@ def _send(url: str, data: bytes, key: str, deadline: float, limit: int) -> bytes
     if key:
         headers["Authorization"] = f"Bearer {key}"
     request = urllib.request.Request(url, data=data, headers=headers, method="POST")
-    handlers: list[Any] = [_NoRedirect()]
+    handlers: list[Any] = [_NoRedirect(), _Http(deadline), _Https(deadline)]
     if urllib.parse.urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1"):
         handlers.append(urllib.request.ProxyHandler({}))
     opener = urllib.request.build_opener(*handlers)
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    with opener.open(request, timeout=left) as response:
-        if time.monotonic() > deadline:  # a server that drips its headers
-            raise TimeoutError
+    with opener.open(request, timeout=_left(deadline)) as response:
         parts, size = [], 0
         while True:
             part = response.read1(_CHUNK)
@@ -92,8 +158,6 @@ def _send(url: str, data: bytes, key: str, deadline: float, limit: int) -> bytes
             parts.append(part)
             if size > limit:
                 raise ChatError("too_large", f"the answer has more than {limit} bytes")
-            if time.monotonic() > deadline:  # a server that drips bytes never times out by itself
-                raise TimeoutError
 
 
 def _redirect(url: str, error: urllib.error.HTTPError) -> str:

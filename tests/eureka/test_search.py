@@ -201,6 +201,16 @@ def test_a_human_reward_comes_first():
         Search(proposer, QUANTITIES, config, human="a = success")
 
 
+def test_a_recording_torn_by_a_crash_is_continued(tmp_path):
+    path = tmp_path / "proposals.jsonl"
+    config = SearchConfig(candidates=2, generations=2, seeds=1)
+    toy_search(Search(RecordingProposer(EvolutionProposer(3), path), QUANTITIES, config), 1)
+    whole = path.read_text()
+    path.write_text(whole + whole[:50])
+    RecordingProposer(EvolutionProposer(3), path)
+    assert path.read_text() == whole and len(ReplayProposer(path).generations[0]) == 2
+
+
 def test_recording_and_replay(tmp_path):
     path = tmp_path / "deep" / "proposals.jsonl"
     first = toy_search(Search(RecordingProposer(EvolutionProposer(3), path), QUANTITIES, SMALL), 3)

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from jaxrl_rewards.core import InputError
-from jaxrl_rewards.train.chat import ChatClient, ChatError, ChatSettings, ReplayChat, read_jsonl
+from jaxrl_rewards.core.jsonl import mend_jsonl, read_jsonl
+from jaxrl_rewards.train.chat import ChatClient, ChatError, ChatSettings, ReplayChat
 from tests.fake_chat_server import FakeChatServer, completion
 
 KEY = 'sk-se"cret'
@@ -101,7 +102,7 @@ def test_redirects_in_a_circle_end():
     assert len(server.requests) == 4
 
 
-@pytest.mark.parametrize("step", [("hang", 3.0), ("drip", 3.0)])
+@pytest.mark.parametrize("step", [("hang", 3.0), ("drip", 3.0), ("drip headers", 3.0)])
 def test_silence_and_dripping_bytes_time_out(step):
     start = time.monotonic()
     with (
@@ -173,6 +174,38 @@ def test_a_recording_is_replayed_and_holds_no_key(tmp_path):
     with pytest.raises(ChatError) as caught:
         replay.complete(QUESTION)
     assert caught.value.kind == "replay"
+
+
+def test_a_log_torn_by_a_crash_is_continued(tmp_path):
+    log = tmp_path / "chat.jsonl"
+    script = [("answer", text) for text in ("one", "two", "three")]
+    with FakeChatServer(script=script) as server:
+        script=[("answer", "one"), ("answer", "two"), ("answer", "three")]
+    ) as server:
+        client(server, log=log).complete(QUESTION)
+        log.write_text(log.read_text() + log.read_text()[:70])
+        live = client(server, log=log)
+        live.complete(QUESTION)
+        live.complete(QUESTION)
+    replay = ReplayChat(log)
+    assert [replay.complete(QUESTION).texts[0] for _ in range(3)] == ["one", "two", "three"]
+
+
+def test_mending_loses_nothing_when_it_is_interrupted(tmp_path, monkeypatch):
+    path = tmp_path / "x.jsonl"
+    for tail, mended in (('{"b', ""), ('{"b": 2}', '{"b": 2}\n'), ("", ""), ("\xff", "")):
+        torn = ('{"a": 1}\n' + tail).encode("latin-1")
+        path.write_bytes(torn)
+        with monkeypatch.context() as crash:
+            crash.setattr("os.replace", lambda *args: (_ for _ in ()).throw(OSError("crash")))
+            if tail:
+                with pytest.raises(OSError, match="crash"):
+                    mend_jsonl(path)
+        assert path.read_bytes() == torn and list(tmp_path.iterdir()) == [path]
+        mend_jsonl(path)
+        assert path.read_text() == '{"a": 1}\n' + mended
+    mend_jsonl(tmp_path / "missing")
+    assert not (tmp_path / "missing").exists()
 
 
 def test_a_torn_last_line_is_left_out_and_other_damage_named(tmp_path):

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.core.jsonl import mend_jsonl
 from jaxrl_rewards.reward_design.eureka.candidates import Proposal
 from jaxrl_rewards.reward_design.eureka.proposers import Context, Proposer
 from jaxrl_rewards.reward_design.programs.slots import Slot
@@ -17,6 +18,7 @@ class RecordingProposer:
 
     def __init__(self, proposer: Proposer, path: str | Path):
         self.proposer, self.path = proposer, Path(path)
+        mend_jsonl(self.path)
 
     def propose(self, context: Context, count: int) -> list[Proposal]:
         """What the inner proposer says, written down."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from jaxrl_rewards.core import InputError
-from jaxrl_rewards.train.chat import read_jsonl
+from jaxrl_rewards.core.jsonl import mend_jsonl, read_jsonl
 
 CLASSES, RANKING_CLASSES = (0, 1), (0, 1, 2)
 
@@ -57,24 +57,10 @@ class LabelFile:
         self.path = Path(path)
         self._lock = threading.Lock()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.exists():
-            self._mend()
+        mend_jsonl(self.path)
 
     def append(self, labels: Iterable[Label]) -> None:
         """Write labels at the end of the file."""
         text = "".join(json.dumps(dataclasses.asdict(label)) + "\n" for label in labels)
         with self._lock, self.path.open("a", encoding="utf-8") as file:
             file.write(text)
-
-    def _mend(self) -> None:
-        """Cut off a line that a crash left incomplete, or end it if it is whole."""
-        data = self.path.read_bytes()
-        start = data.rfind(b"\n") + 1
-        if start == len(data):
-            return
-        try:
-            json.loads(data[start:])
-        except ValueError:
-            self.path.write_bytes(data[:start])
-        else:
-            self.path.write_bytes(data + b"\n")
