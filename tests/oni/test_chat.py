@@ -180,8 +180,6 @@ def test_a_log_torn_by_a_crash_is_continued(tmp_path):
     log = tmp_path / "chat.jsonl"
     script = [("answer", text) for text in ("one", "two", "three")]
     with FakeChatServer(script=script) as server:
-        script=[("answer", "one"), ("answer", "two"), ("answer", "three")]
-    ) as server:
         client(server, log=log).complete(QUESTION)
         log.write_text(log.read_text() + log.read_text()[:70])
         live = client(server, log=log)
