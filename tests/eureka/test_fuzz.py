@@ -9,22 +9,24 @@ from jaxrl_rewards.reward_design.programs.parser import parse_program
 from tests.eureka.random_programs import QUANTITIES, any_program, extreme_inputs
 from tests.eureka.test_forms import run_population, stack_rows
 
+PROGRAMS, BATCH = 100_000, 512
+
 
 @pytest.mark.slow
 def test_no_program_crashes_hangs_or_gives_what_is_not_finite():
     rng = np.random.default_rng(20_231_019)
     accepted = []
-    for _ in range(20_000):
+    for _ in range(PROGRAMS):
         text = any_program(rng)
         try:
             accepted.append(parse_program(text, QUANTITIES))
         except ProgramError as error:
             assert 0 <= error.position <= len(text)
-    assert 0.2 < len(accepted) / 20_000 < 0.7
+    assert 0.2 < len(accepted) / PROGRAMS < 0.7
     tapes = [tape.compile_tape(program, QUANTITIES) for program in accepted]
-    for start in range(0, len(tapes), 64):
-        batch = tapes[start : start + 64]
-        batch += [tape.empty_tape()] * (64 - len(batch))
+    for start in range(0, len(tapes), BATCH):
+        batch = tapes[start : start + BATCH]
+        batch += [tape.empty_tape()] * (BATCH - len(batch))
         found = run_population(tape.stack_tapes(batch), stack_rows(extreme_inputs(rng, 4)))
         assert np.isfinite(found).all() and np.abs(found).max() <= 1e6
 
