@@ -5,28 +5,39 @@
     python -m benchmarks.record --data FOLDER      # with pointing, on a ScreenSpot folder
 
 Steps: `studies` (each study's JSON file and small pictures), `pointing` (only with `--data`),
-`reference` (reference vectors), `gui` and `ppo` (benchmarks), `charts`, `tables`. Nothing else
-should run on the machine meanwhile. A step that fails is reported at the end; the others still
-run, and its old result stays.
+`reference` (reference vectors), `gui`, `ppo`, `oni`, `reward_design` and `physics` (benchmarks),
+`charts`, `tables`. Nothing else should run on the machine meanwhile. A step that fails is reported
+at the end; the others still run, and its old result stays.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks import report
-from jaxrl_rewards.core.files import atomic_write_bytes
+from jaxrl_rewards.core.files import atomic_write_bytes, atomic_write_json
 from jaxrl_rewards.studies.registry import slugs
 
-STEPS = ("studies", "pointing", "reference", "gui", "ppo", "charts", "tables")
+STEPS = (
+    *("studies", "pointing", "reference", "gui", "ppo", "oni", "reward_design", "physics"),
+    *("charts", "tables"),
+)
 WIDTH, LIMIT_BYTES = 1100, 150_000
+PHYSICS = (
+    "--engines c --batch 16 1024 4096 --peers --samples 8192 --repetitions 7",
+    "--engines c jax --batch 256 --peers mjx mjx-tuned brax --samples 4096",
+    "--env retarget --engines c jax --batch 512 --peers brax --samples 8192",
+)
+"""Runs that share one file: MJX and its peers compile for minutes, so they get one size each."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,10 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.data is not None and not record_pointing(options.data.resolve(), folder):
                 failed.append(step)
             continue
+        if step == "physics":
+            failed += [] if record_physics(folder) else [step]
+            continue
         command = {
             "reference": ["tests.reference.report", "--out", str(folder / "parity-reference.json")],
             "gui": ["benchmarks.throughput.bench_gui"],
             "ppo": ["benchmarks.throughput.bench_ppo"],
+            "oni": ["benchmarks.throughput.bench_oni"],
+            "reward_design": ["benchmarks.throughput.bench_reward_design", "--repetitions", "5"],
             "charts": ["benchmarks.charts"],
             "tables": ["benchmarks.tables"],
         }[step]
@@ -91,6 +107,40 @@ def record_pointing(data: Path, folder: Path) -> bool:
     return True
 
 
+def record_physics(folder: Path) -> bool:
+    """Run the parts of the physics benchmark and store them as one file."""
+    parts = []
+    with tempfile.TemporaryDirectory() as temporary:
+        for number, arguments in enumerate(PHYSICS):
+            out = Path(temporary) / f"{number}.json"
+            command = ["benchmarks.throughput.bench_physics", *arguments.split()]
+            if not run([*command, "--out", str(out)], all_cores=True):
+                return False
+            parts.append(json.loads(out.read_text(encoding="utf-8")))
+    atomic_write_json(folder / "bench-physics.json", join_parts(parts))
+    return True
+
+
+def join_parts(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One benchmark of several runs: rows and loads in order, seconds added, the rest told apart.
+
+    Settings and commands that differ are joined by "; ", those that agree are named once.
+    """
+    settings = {
+        name: distinct[0] if len(distinct) == 1 else "; ".join(map(str, distinct))
+        for name in parts[0]["settings"]
+        for distinct in [list(dict.fromkeys(part["settings"][name] for part in parts))]
+    }
+    return {
+        **parts[0],
+        "rows": [row for part in parts for row in part["rows"]],
+        "load": [load for part in parts for load in part["load"]],
+        "seconds": round(sum(part["seconds"] for part in parts), 1),
+        "command": " ; ".join(dict.fromkeys(part["command"] for part in parts)),
+        "settings": settings,
+    }
+
+
 def store_study(out: Path, slug: str, folder: Path) -> list[Path]:
     """Copy a reproduced study from `out` into the results; returns the files written."""
     stored = [folder / f"study-{slug}.json"]
@@ -117,10 +167,13 @@ def small_picture(path: Path, width: int = WIDTH, limit: int = LIMIT_BYTES) -> b
     return packed.getvalue()
 
 
-def run(command: Sequence[str]) -> bool:
-    """Run a module of the checkout; whether it succeeded."""
+def run(command: Sequence[str], *, all_cores: bool = False) -> bool:
+    """Run a module of the checkout, on one XLA thread or on all cores; whether it succeeded."""
     print("$ python -m", " ".join(command), flush=True)
-    return subprocess.run([sys.executable, "-m", *command], **_where()).returncode == 0
+    where = _where()
+    if all_cores:
+        where["env"].pop("PJRT_NPROC", None)
+    return subprocess.run([sys.executable, "-m", *command], **where).returncode == 0
 
 
 def _where() -> dict:

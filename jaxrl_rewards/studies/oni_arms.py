@@ -75,7 +75,8 @@ class OniConfig:
     Learning rates, entropy coefficients (advantages are standardised, so these are larger than
     those for raw ones), the row of the doors and the sizes of the text networks were chosen on
     root keys 501, 502 and 777. On these and 1001, 62 of 64 seeds with 10 % noise solve the task;
-    where the first door's label is wrong on every seed besides, 58 do. Other learning rates,
+    where the first door's label is wrong on every seed besides, 58 do. With 32 seeds on the
+    study's own root key, 27 solve it with 10 % noise: .844 [.719, .969]. Other learning rates,
     entropies, clip ranges and minibatches, and raw advantages, solved at most 62. Optimistic first
     values gave more, but they solve the task without any labels too, so they are not used.
     """

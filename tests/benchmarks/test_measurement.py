@@ -140,3 +140,15 @@ def test_studies_are_stored_small(tmp_path):
     stored = record.store_study(out, "a", folder)
     assert [path.name for path in stored] == ["study-a.json", "a.png"]
     assert Image.open(stored[1]).width <= record.WIDTH
+
+
+def test_runs_of_one_benchmark_become_one_file():
+    first = {"name": "a", "rows": [{"what": "x"}], "load": [0.1], "seconds": 1.5}
+    first |= {"command": "one", "settings": {"substeps": 3, "samples": 8}}
+    second = {**first, "rows": [{"what": "y"}], "load": [0.2], "seconds": 2.0}
+    second |= {"command": "two", "settings": {"substeps": 3, "samples": 16}}
+    joined = record.join_parts([first, second])
+    assert joined["rows"] == [{"what": "x"}, {"what": "y"}] and joined["load"] == [0.1, 0.2]
+    assert joined["seconds"] == 3.5 and joined["command"] == "one ; two"
+    assert joined["settings"] == {"substeps": 3, "samples": "8; 16"} and joined["name"] == "a"
+    assert record.join_parts([first]) == first
