@@ -15,6 +15,7 @@ from jaxrl_envs.physics.interface import (
     Physics,
     choose_engine,
     make_physics,
+    usable_cores,
 )
 from jaxrl_envs.physics.models import add_position_servo
 from jaxrl_envs.physics.state import DEFAULT_OUTPUTS, OUTPUTS, PhysicsState
@@ -35,4 +36,5 @@ __all__ = [
     "make_physics",
     "refuse_unsupported",
     "unsupported_features",
+    "usable_cores",
 ]

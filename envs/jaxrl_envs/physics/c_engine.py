@@ -139,11 +139,11 @@ class CEngine:
     def _replace_bad(self, row: np.ndarray, rest: np.ndarray) -> np.ndarray:
         """Put worlds that are not finite or beyond the limit at rest; which they were."""
         carried = row[:, 1 : self._carried]
-        # one pass decides in the common case
-        largest = np.abs(carried[:, : self._model.nq + self._model.nv]).max(initial=0.0)
-        if largest <= self._limit and np.isfinite(carried.sum()):
+        moving, rest_of = np.split(carried, [self._model.nq + self._model.nv], axis=1)
+        # sums of squares, without a copy, clear every world in the common case
+        if (_squares(moving) <= self._limit**2).all() and np.isfinite(_squares(rest_of)).all():
             return np.zeros(len(row), bool)
-        moving = np.abs(carried[:, : self._model.nq + self._model.nv])
+        moving = np.abs(moving)
         bad = ~(moving <= self._limit).all(axis=1) | ~np.isfinite(carried).all(axis=1)
         row[bad] = rest
         return bad
@@ -207,13 +207,19 @@ class _Simulations:
         self.last_sensors = self.batch.bind("sensordata") if "sensordata" in names else None
         self._ctrl = self.batch.bind("ctrl")
         self._force = self.batch.bind("xfrc_applied").reshape(n, -1)
+        self._forced = False
         self._seen = self.batch.warning[:, :, 1].copy()
 
     def set_inputs(self, given: np.ndarray) -> None:
         """Controls, then, if there are more numbers, forces and torques on the bodies."""
         nu = self._ctrl.shape[1]
         self._ctrl[...] = given[:, :nu]
-        self._force[...] = given[:, nu:] if given.shape[1] > nu else 0.0
+        if given.shape[1] > nu:
+            self._force[...] = given[:, nu:]
+            self._forced = True
+        elif self._forced:
+            self._force[...] = 0.0
+            self._forced = False
 
     def step(self, substeps: int) -> np.ndarray:
         """Substeps; which worlds failed."""
@@ -228,18 +234,12 @@ class _Simulations:
 
     def _run(self, call: Callable[[], None]) -> np.ndarray:
         """Which worlds raised a warning (a bad state, a full contact list) or an error."""
-        mujoco = self._mujoco
-        given = mujoco.get_mju_user_warning()
-        if given is None:  # else MuJoCo appends a line per diverged world to a file
-            mujoco.set_mju_user_warning(_ignore)
         failed = np.zeros(self.batch.nsim, bool)
         try:
-            call()
+            with _SILENCE:
+                call()
         except self._batch_error as error:
             failed[error.ids] = True
-        finally:
-            if given is None:
-                mujoco.set_mju_user_warning(None)
         count = self.batch.warning[:, :, 1]
         if not np.array_equal(count, self._seen):
             failed |= (count != self._seen).any(axis=1)
@@ -248,10 +248,46 @@ class _Simulations:
 
 
 def _unconstrained(model: Any) -> Any:
+    """The model without the forces, which positions and velocities of a given state do not need."""
     disable = require_mujoco().mjtDisableBit
     model = copy.copy(model)
-    model.opt.disableflags |= int(disable.mjDSBL_CONSTRAINT) | int(disable.mjDSBL_CONTACT)
+    for flag in ("CONSTRAINT", "CONTACT", "SPRING", "DAMPER"):
+        model.opt.disableflags |= int(getattr(disable, f"mjDSBL_{flag}"))
+    if not state_sensors(model).any():
+        model.opt.disableflags |= int(disable.mjDSBL_SENSOR)
     return model
+
+
+def _squares(rows: np.ndarray) -> np.ndarray:
+    return np.einsum("ij,ij->i", rows, rows)
+
+
+class _Silence:
+    """No warning handler but ours while any thread steps: MuJoCo would append a line per diverged
+    world to a file. The handler is the process's, so that threads count themselves in and out; a
+    handler of the user's stays."""
+
+    def __init__(self) -> None:
+        self._lock, self._stepping = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        import mujoco  # not require_mujoco: it reads package metadata, which costs milliseconds
+
+        with self._lock:
+            self._stepping += 1
+            if mujoco.get_mju_user_warning() is None:
+                mujoco.set_mju_user_warning(_ignore)
+
+    def __exit__(self, *exception: Any) -> None:
+        import mujoco
+
+        with self._lock:
+            self._stepping -= 1
+            if self._stepping == 0 and mujoco.get_mju_user_warning() is _ignore:
+                mujoco.set_mju_user_warning(None)
+
+
+_SILENCE = _Silence()
 
 
 def _ignore(message: str) -> None:

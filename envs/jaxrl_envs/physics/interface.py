@@ -213,12 +213,19 @@ def _make_engine(
     )
 
 
+def usable_cores() -> int:
+    """CPUs that this process may use; all of the machine's where the system does not tell."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
 def _threads(given: int | None) -> int:
     source, value = "threads", given
     if value is None:
         text = os.environ.get(THREADS_VARIABLE, "")
         if not text:
-            return max(1, len(os.sched_getaffinity(0)))
+            return usable_cores()
         source = f"the environment variable {THREADS_VARIABLE}"
         value = int(text) if text.isdigit() else 0
     if value < 1:
