@@ -173,10 +173,11 @@ class Meter:
 
     def replay(self, model: Any, substeps: int, batch: int) -> tuple[float, float]:
         """Seconds and CPU seconds of MuJoCo's batch stepping the same states and controls."""
+        from jaxrl_envs.physics import usable_cores
         from mujoco import batch as mujoco_batch
 
         if not hasattr(self, "raw"):
-            self.raw = mujoco_batch.Batch(model, batch, len(os.sched_getaffinity(0)))
+            self.raw = mujoco_batch.Batch(model, batch, usable_cores())
             self.raw.reset()
         ctrl = self.raw.bind("ctrl")
         seconds = cpu = 0.0

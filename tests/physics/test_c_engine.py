@@ -1,11 +1,14 @@
 """Engine `c`: the same numbers as MuJoCo's own loop, world by world."""
 
+import os
+
 import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
-from jaxrl_envs.physics import OUTPUTS, make_physics
+from jaxrl_envs.physics import OUTPUTS, make_physics, usable_cores
+from jaxrl_envs.physics.c_engine import _SILENCE
 
 from jaxrl_rewards.core import InputError
 
@@ -260,3 +263,42 @@ def test_the_servo_is_a_clipped_pd_law_at_every_substep(make_walker):
         state = step(state, jnp.asarray(target))
         expected = np.clip(40.0 * (np.array(target) - angle) - 2.0 * speed, -20.0, 20.0)
         np.testing.assert_allclose(state.actuator_force, expected, rtol=1e-5)
+
+
+def test_the_warning_handler_is_free_again_after_the_last_of_two_threads():
+    assert mujoco.get_mju_user_warning() is None
+    with _SILENCE:
+        with _SILENCE:  # another thread's step
+            assert mujoco.get_mju_user_warning() is not None
+        assert mujoco.get_mju_user_warning() is not None, "the first thread still steps"
+    assert mujoco.get_mju_user_warning() is None
+
+    def users(message):
+        del message
+
+    mujoco.set_mju_user_warning(users)
+    try:
+        with _SILENCE:
+            assert mujoco.get_mju_user_warning() is users
+        assert mujoco.get_mju_user_warning() is users
+    finally:
+        mujoco.set_mju_user_warning(None)
+
+
+def test_forces_of_one_call_do_not_reach_the_next(model, physics, rolled):
+    states, control = jax.tree.map(lambda leaf: leaf[3], rolled[3]), rolled[2][4]
+    step = jax.jit(jax.vmap(physics.step))
+    force = np.zeros((NUMBER, model.nbody, 6), np.float32)
+    force[:, 1, 0] = 50.0
+    pushed = step(states, control, force)
+    assert not np.array_equal(pushed.packed, rolled[3].packed[4])
+    np.testing.assert_array_equal(step(states, control).packed, rolled[3].packed[4])
+
+
+def test_cores_are_counted_where_the_system_has_no_affinity(monkeypatch):
+    assert usable_cores() >= 1
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert usable_cores() == 6
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert usable_cores() == 1
