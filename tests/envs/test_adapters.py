@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from jaxrl_envs.adapters import (
     from_brax,
+    from_craftax,
     from_gymnax,
     to_brax,
     to_gymnasium,
     to_gymnasium_vector,
 )
+from jaxrl_envs.adapters.craftax import unlocked
 from jaxrl_envs.control import CartPole
 
 from jaxrl_rewards.core import Discrete, InputError
@@ -190,6 +192,59 @@ def test_gymnax_worlds_take_our_rewards():
     np.testing.assert_allclose(timestep.reward, expected, rtol=1e-6)
     with pytest.raises(InputError, match="gymnax has no world 'Nowhere'"):
         from_gymnax("Nowhere")
+
+
+# ---------------------------------------------------------------- craftax
+
+
+def test_craftax_is_named_when_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "craftax.craftax_env", None)
+    with pytest.raises(InputError, match="install it with pip install craftax"):
+        from_craftax()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ([0, 0, 0, 0], [0, 0, 0, 0], 0),
+        ([0, 0, 0, 0], [1, 0, 0, 0], 1),
+        ([1, 0, 0, 0], [1, 0, 0, 1], 4),
+        ([1, 0, 0, 0], [1, 0, 1, 1], 3),
+        ([1, 1, 0, 0], [1, 1, 0, 0], 0),
+        ([1, 1, 0, 0], [0, 0, 0, 0], 0),
+    ],
+)
+def test_an_achievement_is_said_once(before, after, expected):
+    said = unlocked(jnp.asarray(before, bool), jnp.asarray(after, bool))
+    assert said.dtype == jnp.int32 and int(said) == expected
+
+
+@pytest.mark.slow
+def test_craftax_speaks_of_what_it_pays_for():
+    pytest.importorskip("craftax", reason="craftax is not installed")
+    env = from_craftax()
+    params = env.default_params().replace(max_steps=jnp.asarray(60, jnp.int32))
+    state, first = jax.jit(jax.vmap(env.reset, (0, None)))(
+        jax.random.split(jax.random.key(0), 32), params
+    )
+    assert first.obs.shape[1:] == env.spec.observation_space.shape
+    assert not first.info["message"].any() and len(set(env.texts)) == len(env.texts) == 23
+
+    def step(state, key):
+        actions = jax.random.randint(key, (32,), 0, env.spec.action_space.n)
+        keys = jax.random.split(key, 32)
+        held = state.inner.achievements
+        state, timestep = jax.vmap(env.step, (0, 0, 0, None))(keys, state, actions, params)
+        count = state.inner.achievements.sum(-1) - held.sum(-1)
+        return state, (timestep.info["message"], count, timestep.reward, timestep.truncated)
+
+    keys = jax.random.split(jax.random.key(1), 60)
+    _, (message, count, reward, truncated) = jax.jit(lambda s: jax.lax.scan(step, s, keys))(state)
+    assert message.any() and np.array_equal(message > 0, count > 0)
+    assert np.all(np.asarray(message)[np.asarray(reward) > 0.5] > 0)
+    assert truncated[-1].all() and not truncated[:-1].any()
+    with pytest.raises(InputError, match="craftax has no world 'Nowhere'"):
+        from_craftax("Nowhere")
 
 
 # ---------------------------------------------------------------- brax

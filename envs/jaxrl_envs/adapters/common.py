@@ -44,14 +44,13 @@ def native_reward() -> Reward:
     return 1.0 * reward_term(native)
 
 
-def import_library(module: str, library: str) -> Any:
-    """Import `module`; InputError naming the extra that brings `library` if it is missing."""
+def import_library(module: str, library: str, install: str = "'jaxrl-rewards[parity]'") -> Any:
+    """Import `module`; InputError saying what to `install` for `library` if it is missing."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
         raise InputError(
-            f"{library} cannot be imported ({error}); install it with "
-            "pip install 'jaxrl-rewards[parity]'"
+            f"{library} cannot be imported ({error}); install it with pip install {install}"
         ) from error
 
 

@@ -59,12 +59,12 @@ class GymnaxEnv:
 
     def __init__(self, env: Any, gymnax_params: Any):
         self._env = env
-        self._gymnax_params = jax.tree.map(_strong, gymnax_params)
+        self._gymnax_params = jax.tree.map(strong, gymnax_params)
         limit = int(getattr(gymnax_params, "max_steps_in_episode", 2**31 - 1))
         self.spec = EnvSpec(
             name=f"gymnax/{env.name}",
-            observation_space=_convert_space(env.observation_space(gymnax_params)),
-            action_space=_convert_space(env.action_space(gymnax_params)),
+            observation_space=convert_space(env.observation_space(gymnax_params)),
+            action_space=convert_space(env.action_space(gymnax_params)),
             max_steps=limit,
             term_names=("native",),
         )
@@ -95,12 +95,13 @@ class GymnaxEnv:
         return finish_foreign_step(state, action, inner, obs, reward, terminated, no, params)
 
 
-def _strong(leaf: Any) -> jax.Array:
+def strong(leaf: Any) -> jax.Array:
+    """`leaf` as an array of the same dtype that is never weakly typed."""
     array = jnp.asarray(leaf)
     return jax.lax.convert_element_type(array, array.dtype)
 
 
-def _convert_space(space: Any) -> Space:
+def convert_space(space: Any) -> Space:
     """A gymnax space as one of ours; InputError for kinds we do not have."""
     kind = type(space).__name__
     if kind == "Discrete":
@@ -110,7 +111,7 @@ def _convert_space(space: Any) -> Space:
         high = np.broadcast_to(np.asarray(space.high, np.float64), space.shape)
         return Box(_bound(low), _bound(high), tuple(space.shape), jnp.dtype(space.dtype).type)
     if kind == "Dict":
-        return DictSpace.of(**{name: _convert_space(sub) for name, sub in space.spaces.items()})
+        return DictSpace.of(**{name: convert_space(sub) for name, sub in space.spaces.items()})
     raise InputError(f"gymnax space {space!r} cannot be converted; use Discrete, Box or Dict")
 
 

@@ -1,0 +1,104 @@
+"""Craftax as ours: a world with achievements, which become messages to annotate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int
+
+from jaxrl_envs.adapters.common import (
+    ForeignParams,
+    ForeignState,
+    finish_foreign_step,
+    import_library,
+    like,
+    native_reward,
+    start_foreign,
+)
+from jaxrl_envs.adapters.gymnax import convert_space, strong
+from jaxrl_rewards.core import EnvSpec, InputError, TimeStep, first_timestep
+
+NO_LIMIT = 2**31 - 1
+
+
+def from_craftax(name: str = "Craftax-Classic-Symbolic-v1") -> CraftaxEnv:
+    """A Craftax world under our contract, without its auto-reset.
+
+    Its time limit becomes truncation through `params.max_steps`. InputError when craftax is missing
+    or does not know the name.
+    """
+    library = import_library("craftax.craftax_env", "craftax", install="craftax")
+    try:
+        env = library.make_craftax_env_from_name(name, auto_reset=False)
+    except ValueError as error:
+        raise InputError(
+            f"craftax has no world {name!r}; choose Craftax-Symbolic-v1, Craftax-Pixels-v1, "
+            "Craftax-Classic-Symbolic-v1 or Craftax-Classic-Pixels-v1"
+        ) from error
+    family = "craftax_classic" if "Classic" in name else "craftax"
+    constants = import_library(f"craftax.{family}.constants", "craftax", install="craftax")
+    achievements = sorted(constants.Achievement, key=lambda achievement: achievement.value)
+    return CraftaxEnv(env, [achievement.name for achievement in achievements])
+
+
+class CraftaxEnv:
+    """See `from_craftax`.
+
+    - Observation, action: Craftax's, spaces converted.
+    - Reward: `native`, what Craftax pays.
+    - Termination: death. Truncation: `params.max_steps`.
+    - `TimeStep.info`: `message`, int32, the place in `texts` of the achievement that this step
+      unlocked (the first of several); 0 when it unlocked none.
+    """
+
+    differentiable = False
+
+    def __init__(self, env: Any, achievements: list[str]):
+        self._env = env
+        defaults = env.default_params
+        self._params = jax.tree.map(strong, defaults.replace(max_timesteps=NO_LIMIT))
+        self.texts = ("", *(f"You {name.lower().replace('_', ' ')}." for name in achievements))
+        """Every message; 0 is silence."""
+        self.spec = EnvSpec(
+            name=f"craftax/{env.name}",
+            observation_space=convert_space(env.observation_space(defaults)),
+            action_space=convert_space(env.action_space(defaults)),
+            max_steps=int(defaults.max_timesteps),
+            term_names=("native",),
+        )
+        self._template = jax.eval_shape(env.reset_env, jax.random.key(0), self._params)
+
+    def default_params(self) -> ForeignParams:
+        """Craftax's default parameters."""
+        return ForeignParams(
+            inner=self._params,
+            max_steps=jnp.asarray(self.spec.max_steps, jnp.int32),
+            reward=native_reward(),
+        )
+
+    def reset(self, key: jax.Array, params: ForeignParams) -> tuple[ForeignState, TimeStep]:
+        """Start an episode."""
+        obs, inner = like(self._template, self._env.reset_env(key, params.inner))
+        info = {"message": jnp.zeros((), jnp.int32)}
+        return start_foreign(inner), first_timestep(obs, params.reward.names, info)
+
+    def step(
+        self, key: jax.Array, state: ForeignState, action: Any, params: ForeignParams
+    ) -> tuple[ForeignState, TimeStep]:
+        """Take one step."""
+        obs, inner, reward, terminated, _ = self._env.step_env(
+            key, state.inner, action, params.inner
+        )
+        obs, inner = like(self._template, (obs, inner))
+        no = jnp.zeros((), bool)
+        nxt, step = finish_foreign_step(state, action, inner, obs, reward, terminated, no, params)
+        message = unlocked(state.inner.achievements, inner.achievements)
+        return nxt, step.replace(info={"message": message})
+
+
+def unlocked(before: Bool[Array, "N"], after: Bool[Array, "N"]) -> Int[Array, ""]:
+    """1 + the first achievement held after a step and not before; 0 without one."""
+    new = jnp.asarray(after, bool) & ~jnp.asarray(before, bool)
+    return jnp.where(jnp.any(new), jnp.argmax(new) + 1, 0).astype(jnp.int32)
