@@ -45,6 +45,8 @@ class ExpAdaRDConfig:
     gap is small: on root key 77 it stayed within .06 to .09 with the other of two tied actions as
     the target, with ties drawn at random, with the advantages of the softened teacher, and with
     its randomness on the other actions only; learning rates of .02, .05 and .1 gave .06, .08, .11.
+    Ties between ExpRD's rewards are broken in its favour: there its mean share was .018 with the
+    largest sum, .015 with the least absolute sum, .012 with the solver's own.
     """
 
     seeds: int = 32
