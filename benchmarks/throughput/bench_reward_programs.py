@@ -80,7 +80,15 @@ def training_rows(name: str, sizes: dict[str, int], width: int, repetitions: int
     unit, what = "candidates/min", f"reward programs trained, {name}, {width} at once"
     seconds = {"compile_seconds": round(compiled[vmapped], 1)}
     return [
-        report.timed_row(what, rates[vmapped], rates[single], single, unit, **seconds),
+        report.timed_row(
+            what,
+            rates[vmapped],
+            rates[single],
+            single,
+            unit,
+            **seconds,
+            peer_compile_seconds=round(compiled[single], 1),
+        ),
         report.timed_row(
             what,
             rates[vmapped],
