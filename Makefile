@@ -4,11 +4,14 @@ VENV := .venv
 RUN := $(VENV)/bin/python -m
 STAMP := $(VENV)/.installed
 
-# DATA: a folder with the walking clip of DeepMimic (else a generated walk); SEED; MINUTES at most.
+# DATA: a folder with the walking clip of DeepMimic (else a generated walk); SEED; characters one
+# after the other, each until it follows 95 % of 256 random starts for 10 s, or MINUTES are over.
 DATA ?=
 SEED ?= 0
-MINUTES ?= 55
-CHARACTER ?= human
+MINUTES ?= 28
+MINUTES_OTHERS ?= 14
+CHARACTERS ?= human dinosaur mouse
+WALKS := runs/retarget-demo-$(SEED)
 
 .PHONY: demo retarget-demo test test-fast lint format bench record tables clean
 
@@ -17,8 +20,13 @@ demo: $(STAMP)
 	$(RUN) jaxrl_rewards.cli evaluate gui --out runs/demo/pointing
 
 retarget-demo: $(STAMP)
-	$(RUN) jaxrl_rewards.cli train retarget --env.character $(CHARACTER) $(if $(DATA),--env.data $(DATA)) \
-	  --seed $(SEED) --time-limit-minutes $(MINUTES) --resume --out runs/retarget-$(CHARACTER)-$(SEED)
+	@set -e; for character in $(CHARACTERS); do \
+	  minutes=$(MINUTES_OTHERS); [ $$character = human ] && minutes=$(MINUTES); \
+	  $(RUN) jaxrl_rewards.cli train retarget --env.character $$character \
+	    $(if $(DATA),--env.data $(DATA)) --seed $(SEED) --stop-at-followed 0.95 \
+	    --time-limit-minutes $$minutes --resume --out $(WALKS)/$$character; \
+	done
+	$(RUN) benchmarks.learning.retarget $(addprefix $(WALKS)/,$(CHARACTERS)) --out $(WALKS)/retarget-3d.json
 
 test: $(STAMP)
 	$(RUN) pytest -n 2 --dist loadfile

@@ -13,17 +13,22 @@ from jaxrl_rewards.commands.arguments import parse
 from jaxrl_rewards.commands.retarget.task import (
     RetargetTask,
     check_task,
+    companion,
     default_out,
     make_learner,
     make_network,
+    make_params,
     make_world,
     usable_threads,
 )
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.files import atomic_write_json
 
-TRANSIENT = ("out", "resume", "time_limit_minutes", "final_episodes", "picture_seconds")
+TRANSIENT = ("out", "resume", "time_limit_minutes", "final_episodes", "picture_seconds",
+             "stop_at_followed")  # fmt: skip
 """Settings that do not change what is learnt."""
+CLONE_ENVS = 512
+"""Worlds of the warm start, at most."""
 CLOSING_SECONDS = 60.0
 """Kept back from the time limit for the evaluation and the pictures at the end."""
 
@@ -46,13 +51,14 @@ def train(task: RetargetTask) -> int:
     check_task(task)
     import jax
 
-    from jaxrl_rewards.commands.retarget.follow import evaluator
+    from jaxrl_rewards.commands.retarget.follow import Player
     from jaxrl_rewards.train.runner import NonFiniteUpdates, run
 
     out = default_out(task)
     world = make_world(task.env)
     learner = make_learner(world, task)
-    params = learner.hparams.env_params
+    beside = companion(world, task.env)
+    player = Player(beside, make_params(beside, task), learner.act, task.evaluation_episodes)
     body = world.character
     note(
         f"{body.name}: {body.num_joints} joints, {body.mass:.1f} kg; following "
@@ -60,10 +66,9 @@ def train(task: RetargetTask) -> int:
         f"{usable_threads(task)} threads"
     )
     key = jax.random.key(task.seed)
-    resuming = task.resume and (out / "checkpoints").is_dir()
     initial = None
-    if task.clone_rounds and not resuming:
-        initial = warm_start(key, world, learner, task)
+    if not (task.resume and (out / "checkpoints").is_dir()):
+        initial = first_state(key, learner, beside, task)
     updates = max(1, round(task.steps / learner.samples_per_update))
     chunk = min(task.chunk, updates)
     limit = None
@@ -71,6 +76,14 @@ def train(task: RetargetTask) -> int:
         spent = time.perf_counter() - began
         closing = min(CLOSING_SECONDS, 20.0 * task.time_limit_minutes)
         limit = max(60.0 * task.time_limit_minutes - spent - closing, 1.0)
+    wanted = task.stop_at_followed
+
+    def evaluate(state: Any, key: Any) -> dict[str, float]:
+        numbers = player.measure(state, key, episodes=task.evaluation_episodes)
+        if wanted is not None and numbers["followed"] >= wanted:
+            numbers = player.measure(state, key, episodes=task.final_episodes)
+        return numbers
+
     try:
         result = run(
             learner,
@@ -80,14 +93,17 @@ def train(task: RetargetTask) -> int:
             chunk_updates=chunk,
             resume=task.resume,
             initial_state=initial,
-            evaluate=evaluator(world, params, learner.act, task.evaluation_episodes),
+            evaluate=evaluate,
             evaluate_every=task.evaluate_every,
             checkpoint_every=task.evaluate_every,
             best_metric="evaluation/seconds",
-            config=stored_config(task),
+            config=stored_config(task, world.physics.engine),
             show=("episode_length", "actor_learning_rate", "kl"),
             title=f"retarget {world.character.name}",
             time_limit=limit,
+            stop_when=None
+            if wanted is None
+            else lambda row: row.get("evaluation/followed", 0.0) >= wanted,
         )
     except NonFiniteUpdates as error:
         print(f"jaxrl-rewards train: {error}", file=sys.stderr)
@@ -95,82 +111,89 @@ def train(task: RetargetTask) -> int:
     if result.signal_number is not None:
         print(f"interrupted after {result.updates} updates; go on with --resume --out {out}")
         return 128 + int(result.signal_number)
-    return finish(task, world, learner, result, out, time.perf_counter() - began)
+    return finish(task, player, learner, result, out, time.perf_counter() - began)
 
 
-def warm_start(key: Any, world: Any, learner: Any, task: RetargetTask) -> Any:
-    """The learner's first state with its actor cloned from the reference's targets."""
+def first_state(key: Any, learner: Any, beside: Any, task: RetargetTask) -> Any:
+    """The learner's first state, warm-started where the task asks for it; made on the CPU."""
     import jax
     import jax.numpy as jnp
+
+    from jaxrl_rewards.commands.retarget.host import on_host
+
+    where = jnp.zeros(()).sharding
+    key_state, key_clone = jax.random.split(jax.random.fold_in(key, 1))
+    hparams = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), learner.hparams)
+    state = on_host(jax.jit(learner.init))(key_state, hparams)
+    if task.clone_rounds:
+        state = warm_start(key_clone, state, beside, task)
+    return jax.device_put(state, where)
+
+
+def warm_start(key: Any, state: Any, beside: Any, task: RetargetTask) -> Any:
+    """The learner's first state with its actor cloned from the reference's targets."""
+    import jax
     import numpy as np
 
+    from jaxrl_rewards.commands.retarget.host import on_host
     from jaxrl_rewards.learners.clone import CloneConfig, clone_expert
 
     began = time.perf_counter()
-    network = make_network(world, task)
+    network = make_network(beside, task)
     config = CloneConfig(
-        rounds=task.clone_rounds, num_envs=task.num_envs, unroll_length=task.unroll
+        rounds=task.clone_rounds, num_envs=min(task.num_envs, CLONE_ENVS), unroll_length=task.unroll
     )
-    hparams = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), learner.hparams)
 
     @jax.jit
-    def start(key: Any, hparams: Any) -> Any:
-        key_state, key_clone = jax.random.split(key)
-        state = learner.init(key_state, hparams)
-        return clone_expert(
-            key_clone, state, world, hparams.env_params, network, world.reference_action, config
-        )
+    def clone(key: Any, state: Any, params: Any) -> Any:
+        return clone_expert(key, state, beside, params, network, beside.reference_action, config)
 
-    state, losses = start(jax.random.fold_in(key, 1), hparams)
+    # The worlds in which the learner acts are none of the warm start's business.
+    bare = state.replace(env_state=(), opt_state=(), buffer=(), statistics=())
+    cloned, losses = on_host(clone)(key, bare, make_params(beside, task))
     losses = np.asarray(losses)
     note(
         f"warm start: mean squared error {losses[0]:.1e} after the first round, {losses[-1]:.1e} "
         f"after {len(losses)}; {time.perf_counter() - began:.0f} s"
     )
-    return state
+    return state.replace(params=cloned.params, normaliser=cloned.normaliser)
 
 
 def finish(
-    task: RetargetTask, world: Any, learner: Any, result: Any, out: Path, seconds: float
+    task: RetargetTask, player: Any, learner: Any, result: Any, out: Path, seconds: float
 ) -> int:
-    """Evaluate, save the avatar, draw; write `evaluation.json`."""
+    """Evaluate the best of the last and the best evaluated state, save the avatar, draw; write
+    `evaluation.json`."""
     import jax
 
     from jaxrl_rewards.commands.retarget.avatar import avatar_of, save_avatar
-    from jaxrl_rewards.commands.retarget.follow import evaluator, record_picture
+    from jaxrl_rewards.commands.retarget.follow import record_picture, survival
 
-    params = learner.hparams.env_params
-    state = result.state
+    world = player.world
     key = jax.random.fold_in(jax.random.key(task.seed), 2)
-    save_avatar(out, avatar_of(world, params, state, task.env.character))
-    measured = evaluator(world, params, learner.act, task.final_episodes)(state, key)
-    numbers = {name: float(value) for name, value in measured.items()}
+    state, update = best_state(task, player, learner, result, out, key)
+    save_avatar(out, avatar_of(world, player.params, state, task.env.character, task.env.damping))
+    played = player(state, key, episodes=task.final_episodes)
+    numbers = survival(played, world.clip_names)
     evaluation = {
         "character": world.character.name,
         "clips": list(world.clip_names),
         "seed": task.seed,
-        "update": result.updates,
+        "update": update,
+        "updates": result.updates,
         "samples": result.updates * learner.samples_per_update,
         "minutes": seconds / 60.0,
         "samples_per_second": result.samples_per_second,
-        "episodes": task.final_episodes,
+        "episodes": played["alive"].shape[1],
         "episode_seconds": world.spec.max_steps * world.physics.dt,
         "survival": numbers,
     }
     atomic_write_json(out / "evaluation.json", evaluation)
     if task.picture_seconds > 0:
-        record_picture(
-            world,
-            params,
-            lambda obs: learner.act(state, obs, None, None)[0],
-            key,
-            task.picture_seconds,
-            out,
-            world.character.name,
-        )
+        record_picture(world, played, task.picture_seconds, out, world.character.name)
     print(
         f"{world.character.name}, seed {task.seed}: follows {100 * numbers['followed']:.0f} % of "
-        f"{task.final_episodes} random starts for {evaluation['episode_seconds']:.0f} s (mean "
+        f"{evaluation['episodes']} random starts for {evaluation['episode_seconds']:.0f} s (mean "
         f"{numbers['seconds']:.1f} s), keypoint error {numbers['keypoint_error']:.3f} m, joints "
         f"{numbers['joint_error']:.3f} rad; {evaluation['samples'] / 1e6:.2f}M samples, "
         f"{result.samples_per_second:,.0f} samples/s, {evaluation['minutes']:.1f} min"
@@ -181,15 +204,41 @@ def finish(
     return 0
 
 
-def stored_config(task: RetargetTask) -> dict[str, Any]:
-    """The run's `config`, from which it can be made again."""
+def best_state(
+    task: RetargetTask, player: Any, learner: Any, result: Any, out: Path, key: Any
+) -> tuple[Any, int]:
+    """The last state, or the best of those evaluated during the run where that lasted longer;
+    chosen on other starts than the final evaluation's."""
+    import jax
+    import numpy as np
+
+    from jaxrl_rewards.train.checkpoint import load_state
+
+    seconds = result.history.get("evaluation/seconds")
+    if seconds is None or not np.isfinite(seconds).any():
+        return result.state, result.updates
+    row = int(np.nanargmax(seconds))
+    update = int(result.history["update"][row])
+    if update == result.updates:
+        return result.state, update
+    last = player.measure(
+        result.state, jax.random.fold_in(key, 1 << 20), episodes=task.evaluation_episodes
+    )
+    if last["seconds"] >= seconds[row]:
+        return result.state, result.updates
+    note(f"the state of update {update} followed longer than the last and is kept")
+    return load_state(out, learner, which="best")
+
+
+def stored_config(task: RetargetTask, engine: str) -> dict[str, Any]:
+    """The run's `config`, from which it can be made again; the engine decides what a state is."""
     values = dataclasses.asdict(task)
     for name in TRANSIENT:
         values.pop(name)
     values["env"]["motions"] = [str(path) for path in task.env.motions]
     values["env"]["data"] = None if task.env.data is None else str(task.env.data)
-    for name in ("physics", "physics_threads"):  # another machine may resume with its own
-        values["env"].pop(name)
+    values["env"]["physics"] = engine
+    values["env"].pop("physics_threads")  # another machine may resume with its own
     return {"kind": "retarget", "task": values}
 
 

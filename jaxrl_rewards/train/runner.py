@@ -62,7 +62,7 @@ class RunResult:
     updates: int
     """Updates done in all."""
     interrupted: bool
-    """Whether a signal or the time limit ended the run early; it can be resumed."""
+    """Whether a signal, the time limit or `stop_when` ended the run early; it can be resumed."""
     signal_number: int | None
     """That signal (a command exits with 128 + it), when this process received it."""
     seconds: float
@@ -96,6 +96,7 @@ def run(
     log: Sequence[str] = ("jsonl", "curves"),
     title: str = "training",
     time_limit: float | None = None,
+    stop_when: Callable[[Row], bool] | None = None,
 ) -> RunResult:
     """Train `learner` for `total_updates` updates.
 
@@ -131,6 +132,7 @@ def run(
       title: name of the run in the progress line and above the curves.
       time_limit: end after the chunk in which this many seconds, counted from the call on, are
         over; the run is saved as on a signal and can be resumed.
+      stop_when: end, saved likewise, after the first logged row for which this is true.
 
     On SIGTERM or SIGINT the chunk at work is finished, saved, and the result says `interrupted`.
 
@@ -172,6 +174,7 @@ def run(
         out_dir=None if out_dir is None else Path(out_dir),
         title=title,
         deadline=None if time_limit is None else began + time_limit,
+        stop_when=stop_when,
     )
     loop.restored = None
     if loop.out_dir is not None:
@@ -223,6 +226,7 @@ class _Loop:
     out_dir: Path | None
     title: str
     deadline: float | None = None
+    stop_when: Callable[[Row], bool] | None = None
     checkpoints: Checkpoints | None = None
     found_run: bool = False
     restored: dict[str, Any] | None = None
@@ -384,6 +388,8 @@ class _Loop:
                 row |= self._evaluate()
                 evaluated = self.done
             self._check_best_metric(row)
+            if not last and self.stop_when is not None:
+                interrupted = last = agree_on_any(bool(self.stop_when(row)), self.mesh)
             save_due = (
                 last
                 or self.done - saved >= self.checkpoint_every

@@ -11,10 +11,10 @@ import pytest
 mujoco = pytest.importorskip("mujoco")
 
 from jaxrl_envs.retarget.characters import (  # noqa: E402
+    DAMPING,
     HUMAN_JOINTS,
     KEYPOINTS,
     PLANS,
-    SUBSTEPS,
     load_character,
     make_character,
 )
@@ -75,13 +75,25 @@ def test_strength_grows_with_mass_times_leg(name):
     np.testing.assert_allclose(body.torque[at], human.torque * ratio, rtol=1e-5)
 
 
+def test_small_bodies_have_faster_servos_and_finer_steps():
+    """Dynamic similarity: times shrink with the square root of the size."""
+    human, dinosaur, mouse = (make_character(name) for name in ("human", "dinosaur", "mouse"))
+    assert human.substeps == dinosaur.substeps == 3 and mouse.substeps == 6
+    for body in (human, dinosaur, mouse):
+        time = DAMPING * min(1.0, body.leg_length / human.leg_length) ** 0.5
+        np.testing.assert_allclose(body.damping, time, rtol=1e-6)
+        np.testing.assert_allclose(-body.model.actuator_biasprm[:, 2] / body.kp, time, rtol=1e-5)
+        np.testing.assert_allclose(body.substeps * body.model.opt.timestep, 1 / 30, rtol=1e-9)
+    assert make_character("human", 0.025).damping == pytest.approx(0.025)
+
+
 @pytest.mark.parametrize("name", PLANS)
 def test_bodies_stand_for_a_second_on_their_servos(name):
     body = make_character(name)
     data = mujoco.MjData(body.model)
     data.qpos[:] = 0
     data.qpos[[2, 3]] = body.root_height, 1.0
-    for _ in range(30 * SUBSTEPS):
+    for _ in range(30 * body.substeps):
         mujoco.mj_step(body.model, data)
     assert data.qpos[2] > 0.97 * body.root_height
     weight = 9.81 * body.mass
@@ -137,7 +149,7 @@ def test_a_model_that_is_not_ours_works_with_a_mapping_file(tmp_path):
     data = mujoco.MjData(body.model)
     data.qpos[[2, 3]] = body.root_height, 1.0
     data.qpos[7:] = np.clip(0.0, body.lower, body.upper)
-    for _ in range(9 * SUBSTEPS):
+    for _ in range(9 * body.substeps):
         mujoco.mj_step(body.model, data)
     assert np.isfinite(data.qpos).all() and data.sensordata.sum() > 0
 

@@ -52,6 +52,7 @@ def avatar():
             "velocity": clip["sensed_vel"].astype(np.float32),
         },
         action_scale=1.0,
+        damping=0.04,
     )
 
 

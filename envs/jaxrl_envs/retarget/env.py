@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxrl_envs.physics import PhysicsState, make_physics
-from jaxrl_envs.retarget.characters import SUBSTEPS, Character, make_character
+from jaxrl_envs.retarget.characters import Character, make_character
 from jaxrl_envs.retarget.contact import early_termination
 from jaxrl_envs.retarget.features import character_features, reference_features
 from jaxrl_envs.retarget.measure import (
@@ -37,6 +37,8 @@ GRAVITY = 9.81
 ACTION_LIMIT = 3.2
 SPEED_LIMIT = 1e3
 """m, m/s and rad/s beyond which the physics has broken."""
+LAG = 0.875
+"""How far the reference action leads, over the servos' kd / kp."""
 OUTPUTS = ("site_pos", "site_linvel", "sensordata")
 
 
@@ -92,8 +94,8 @@ class Retarget:
 
     - Observation: `actor` float32, the character itself and the three sensed points now, 0.1 s and
       0.2 s ago in its heading frame; `reference` float32, the full reference, for critics only.
-    - Action: float32 `[J]`; servos aim at `rest + action_scale · action` radians for 1/30 s, three
-      substeps of physics. Actions are clipped to ±3.2; non-finite ones count as 0.
+    - Action: float32 `[J]`; servos aim at `rest + action_scale · action` radians for 1/30 s.
+      Actions are clipped to ±3.2; non-finite ones count as 0.
     - Reward: imitation, contact and action terms of `retarget_terms`, lengths and speeds over the
       character's scale; 0 where the physics broke.
     - Termination: a keypoint strays, the character falls, or the physics breaks. Truncation: 10 s,
@@ -122,7 +124,7 @@ class Retarget:
         self.physics = make_physics(
             self.character.model,
             engine=physics,
-            substeps=SUBSTEPS,
+            substeps=self.character.substeps,
             outputs=OUTPUTS,
             threads=threads,
             limit=SPEED_LIMIT,
@@ -160,7 +162,7 @@ class Retarget:
             sensors=perfect_sensors(),
             start_weights=jnp.ones((len(self.clip_names), BINS), jnp.float32),
             action_scale=number(1.0),
-            look_ahead=number(0.035),
+            look_ahead=number(LAG * self.character.damping),
             termination_distance=number(0.4),
             termination_height=number(0.4),
             push_speed=number(0.0),

@@ -15,7 +15,7 @@ from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.files import atomic_path
 
 FILE = "avatar.npz"
-FORMAT = 1
+FORMAT = 2
 _LAYER = ("kernel", "bias")
 
 
@@ -36,6 +36,8 @@ class Avatar:
     sensed: dict[str, np.ndarray]
     """position [S, 3, 3], rotation [S, 3, 4], velocity [S, 3, 3] in those poses."""
     action_scale: float
+    damping: float
+    """Of the servos, kd / kp in seconds at the human's size."""
 
     def act(self, features: jax.Array) -> jax.Array:
         """The action for one observation of the actor, `[features]`."""
@@ -45,7 +47,7 @@ class Avatar:
         return mlp(self.layers, seen, activate="elu")
 
 
-def avatar_of(world: Any, params: Any, state: Any, character: str) -> Avatar:
+def avatar_of(world: Any, params: Any, state: Any, character: str, damping: float) -> Avatar:
     """The avatar of a learner's state."""
     from jaxrl_rewards.rollout.normalise import standard_deviation
 
@@ -70,6 +72,7 @@ def avatar_of(world: Any, params: Any, state: Any, character: str) -> Avatar:
             for name in ("position", "rotation", "velocity")
         },
         action_scale=float(params.action_scale),
+        damping=damping,
     )
 
 
@@ -87,6 +90,7 @@ def save_avatar(folder: Path, avatar: Avatar) -> Path:
         "character": avatar.character,
         "layers": len(avatar.layers),
         "action_scale": avatar.action_scale,
+        "damping": avatar.damping,
     }
     path = Path(folder) / FILE
     with atomic_path(path) as temporary, open(temporary, "wb") as stream:
@@ -122,6 +126,7 @@ def load_avatar(path: Path) -> Avatar:
                     name: arrays[f"sensed_{name}"] for name in ("position", "rotation", "velocity")
                 },
                 action_scale=float(facts["action_scale"]),
+                damping=float(facts["damping"]),
                 **{name: arrays[name] for name in ("mean", "deviation", "qpos", "qvel")},
             )
     except InputError:

@@ -39,20 +39,25 @@ class Driver:
     def __init__(self, avatar: Avatar, *, head_height: float = 1.7, threads: int = 1):
         """`head_height`: of the user's headset in upright standing, metres."""
         from jaxrl_envs.physics import make_physics
-        from jaxrl_envs.retarget.characters import SUBSTEPS, make_character
-        from jaxrl_envs.retarget.env import OUTPUTS
+        from jaxrl_envs.retarget.characters import make_character
+        from jaxrl_envs.retarget.env import OUTPUTS, SPEED_LIMIT
 
         if not 0.3 <= head_height <= 3.0:
             raise InputError(f"head height {head_height} m is no person's; give 0.3 to 3 metres")
         self.avatar = avatar
-        self.character = make_character(avatar.character)
+        self.character = make_character(avatar.character, avatar.damping)
         if avatar.qpos.shape[1] != self.character.model.nq:
             raise InputError(
                 f"the avatar was trained for a body with {avatar.qpos.shape[1]} positions, but "
                 f"{avatar.character} has {self.character.model.nq}; train it anew"
             )
         self._physics = make_physics(
-            self.character.model, engine="c", substeps=SUBSTEPS, outputs=OUTPUTS, threads=threads
+            self.character.model,
+            engine="c",
+            substeps=self.character.substeps,
+            outputs=OUTPUTS,
+            threads=threads,
+            limit=SPEED_LIMIT,
         )
         planar = self.character.leg_length / (head_height * HUMAN_PROPORTION)
         vertical = self.character.head_height / head_height

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ COLUMNS = {
     "jerk": "jerk m/s3",
     "foot_skate": "skate m/s",
 }
+STARTS = 8
+"""Episodes per clip."""
+TOGETHER = 64
+"""Episodes side by side under disturbances, at most."""
 DISTURBANCES: dict[str, dict[str, float]] = {
     "undisturbed": {},
     "pushed 0.3 m/s every 2 s": {"push_speed": 0.3},
@@ -37,7 +42,7 @@ def evaluate_retarget(folder: Path, stored: dict[str, Any], options: Any) -> int
     import jax
     import jax.numpy as jnp
 
-    from jaxrl_rewards.commands.retarget.follow import evaluator, record_picture
+    from jaxrl_rewards.commands.retarget.follow import record_picture
     from jaxrl_rewards.commands.retarget.task import make_learner, make_world
     from jaxrl_rewards.commands.train_retarget import stored_task
     from jaxrl_rewards.train.checkpoint import load_state
@@ -50,7 +55,7 @@ def evaluate_retarget(folder: Path, stored: dict[str, Any], options: Any) -> int
     learner = make_learner(world, task)
     which = int(options.which) if options.which.isdigit() else options.which
     state, update = load_state(folder, learner, which=which)
-    act = learner.act
+    env = dataclasses.replace(task.env, physics="c")
     key = jax.random.key(options.seed)
     out = options.out or folder / "evaluation"
     record: dict[str, Any] = {
@@ -60,17 +65,15 @@ def evaluate_retarget(folder: Path, stored: dict[str, Any], options: Any) -> int
         "episodes": options.episodes,
     }
 
-    def policy(obs: Any) -> Any:
-        return act(state, obs, None, None)[0]
-
     if motions:
-        seen = make_world(task.env, motions=motions)
-        record["clips"] = clip_table(seen, seen.default_params(), policy, key)
+        seen = make_world(env, motions=motions)
+        player = Player(seen, seen.default_params(), learner.act, STARTS)
+        record["clips"], first = clip_table(player, state, key)
         print(f"{world.character.name}, update {update}: clips not trained on")
         print(table(record["clips"]))
-        record_picture(seen, seen.default_params(), policy, key, 6.0, out, world.character.name)
+        record_picture(seen, first, 6.0, out, world.character.name)
     else:
-        disturbed = make_world(task.env, disturbed=True)
+        disturbed = make_world(env, disturbed=True)
         base = disturbed.default_params()
         rows = {}
         for name, changes in DISTURBANCES.items():
@@ -83,10 +86,9 @@ def evaluate_retarget(folder: Path, stored: dict[str, Any], options: Any) -> int
             }
             rows[name] = base.replace(sensors=base.sensors.replace(**numbers))
         record["survival"] = {}
-        evaluate = evaluator(disturbed, base, act, options.episodes)
+        player = Player(disturbed, base, learner.act, min(options.episodes, TOGETHER))
         for name, params in rows.items():
-            measured = evaluate(state, key, params)
-            numbers = {key: float(value) for key, value in measured.items()}
+            numbers = player.measure(state, key, params, options.episodes)
             record["survival"][name] = numbers
             print(
                 f"{world.character.name}, update {update}, {name}: follows "
@@ -104,31 +106,32 @@ def _given_motions(options: Any) -> list[Any]:
     return [load_motion(path) for path in options.motion or ()]
 
 
-def clip_table(world: Any, params: Any, policy: Any, key: Any, starts: int = 8) -> dict[str, Any]:
-    """Per clip: mean errors over `starts` starts spread over it, and the kinematic reference."""
-    import jax
+def clip_table(player: Any, state: Any, key: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Per clip: mean errors over starts spread over it, and the kinematic reference; and the
+    episodes of the first clip."""
     import jax.numpy as jnp
 
-    from jaxrl_rewards.commands.retarget.follow import clip_errors, play, reference_errors
+    from jaxrl_rewards.commands.retarget.follow import clip_errors, reference_errors
 
-    library = params.library
-    steps = int(min(world.spec.max_steps, library.length.max() - 2))
-    run = jax.jit(lambda params, key: play(world, params, policy, key, starts, steps))
+    world, params = player.world, player.params
+    library, dt = params.library, world.physics.dt
     rows: dict[str, Any] = {}
+    first: dict[str, Any] = {}
     for clip, name in enumerate(world.clip_names):
         weights = jnp.zeros_like(params.start_weights).at[clip].set(1.0)
-        out = jax.device_get(run(params.replace(start_weights=weights), key))
+        out = player(state, key, params.replace(start_weights=weights))
+        first = first or out
         last = int(library.length[clip]) - 1
         out["alive"] = out["alive"] & (out["frame"] < last)
-        each = [clip_errors(out, episode, world.physics.dt) for episode in range(starts)]
+        each = [clip_errors(out, episode, dt) for episode in range(player.episodes)]
         rows[name] = {
             "avatar": {
                 column: float(np.nanmean([one.get(column, np.nan) for one in each]))
                 for column in COLUMNS
             },
-            "kinematic": reference_errors(library, clip, world.character.scale, world.physics.dt),
+            "kinematic": reference_errors(library, clip, world.character.scale, dt),
         }
-    return rows
+    return rows, first
 
 
 def table(rows: dict[str, Any]) -> str:

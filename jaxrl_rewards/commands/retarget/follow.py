@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl_rewards.commands.retarget.host import on_host
+
 Policy = Callable[[Any], Any]
 """`policy(obs) -> action`, unbatched, with the policy's mode."""
 
@@ -54,20 +56,20 @@ def play(world: Any, params: Any, policy: Policy, key: jax.Array, episodes: int,
     return {**out, "clip": state.clip}
 
 
-def survival(out: dict[str, Any]) -> dict[str, Any]:
+def survival(out: dict[str, Any], clips: tuple[str, ...] = ()) -> dict[str, float]:
     """Of `play`: mean seconds until an episode fails or its clip ends, share that does not fail
-    before, and the mean errors until then. Works on traced arrays."""
-    alive = (out["alive"] & out["within"]).astype(jnp.float32)
-    total = jnp.maximum(jnp.sum(alive), 1.0)
-    errors = {
-        name: jnp.sum(out[name] * alive) / total
-        for name in ("keypoint_error", "joint_error", "contact_match")
-    }
-    return {
-        "seconds": jnp.mean(jnp.sum(alive, axis=0)) / 30.0,
-        "followed": jnp.mean(jnp.sum(alive, axis=0) >= jnp.sum(out["within"], axis=0)),
-        **errors,
-    }
+    before, and the mean errors until then; with several `clips`, seconds and share of each too."""
+    alive = np.asarray(out["alive"] & out["within"])
+    steps = alive.sum(0)
+    lasted = steps >= np.asarray(out["within"]).sum(0)
+    result = {"seconds": float(steps.mean()) / 30.0, "followed": float(lasted.mean())}
+    for name in ("keypoint_error", "joint_error", "contact_match"):
+        result[name] = float(np.where(alive, out[name], 0.0).sum() / max(steps.sum(), 1))
+    for index, name in enumerate(clips if len(clips) > 1 else ()):
+        own = np.asarray(out["clip"]) == index
+        result[f"{name}/followed"] = float(lasted[own].mean()) if own.any() else 0.0
+        result[f"{name}/seconds"] = float(steps[own].mean()) / 30.0 if own.any() else 0.0
+    return result
 
 
 def clip_errors(out: dict[str, Any], episode: int, dt: float) -> dict[str, float]:
@@ -116,49 +118,60 @@ def reference_errors(library: Any, clip: int, scale: float, dt: float) -> dict[s
     }
 
 
-def evaluator(world: Any, params: Any, act: Callable, episodes: int) -> Callable[[Any, Any], Any]:
-    """An `evaluate(state, key)` for the runner: `survival` over random starts, per clip too.
+class Player:
+    """Episodes of a policy in a world, some at a time: one program for all that is measured or
+    drawn. It runs on the CPU."""
 
-    A third argument evaluates under other params, without compiling anew.
-    """
-    names = world.clip_names
+    def __init__(self, world: Any, params: Any, act: Callable[..., Any], episodes: int):
+        """`act` as a learner's; `episodes`: at a time."""
+        self.world, self.params, self.episodes = world, params, episodes
 
-    @jax.jit
-    def measure(state: Any, key: jax.Array, params: Any) -> dict[str, Any]:
-        def policy(obs: Any) -> Any:
-            return act(state, obs, None, None)[0]
+        def run(state: Any, key: jax.Array, params: Any) -> dict[str, Any]:
+            def policy(obs: Any) -> Any:
+                return act(state, obs, None, None)[0]
 
-        out = play(world, params, policy, key, episodes, world.spec.max_steps)
-        result = survival(out)
-        if len(names) > 1:
-            alive, clip = out["alive"].astype(jnp.float32), out["clip"]
-            for index, name in enumerate(names):
-                own = (clip == index).astype(jnp.float32)
-                count = jnp.maximum(jnp.sum(own), 1.0)
-                result[f"{name}/followed"] = jnp.sum(alive[-1] * own) / count
-                result[f"{name}/seconds"] = jnp.sum(alive * own) / count / 30.0
-        return result
+            return play(world, params, policy, key, episodes, world.spec.max_steps)
 
-    def evaluate(state: Any, key: jax.Array, under: Any = None) -> dict[str, Any]:
-        return measure(state, key, params if under is None else under)
+        self._run = on_host(jax.jit(run))
 
-    return evaluate
+    def __call__(
+        self, state: Any, key: jax.Array, params: Any = None, episodes: int = 1
+    ) -> dict[str, np.ndarray]:
+        """What `play` gives, for at least so many episodes: whole rounds. Other `params` of the
+        world do not compile anew."""
+        policy = state.replace(env_state=(), opt_state=(), buffer=(), statistics=())
+        params = self.params if params is None else params
+        rounds = [
+            jax.device_get(self._run(policy, jax.random.fold_in(key, index), params))
+            for index in range(-(-episodes // self.episodes))
+        ]
+        join = lambda name: np.concatenate(  # noqa: E731
+            [out[name] for out in rounds], axis=0 if name == "clip" else 1
+        )
+        return {name: join(name) for name in rounds[0]}
+
+    def measure(
+        self, state: Any, key: jax.Array, params: Any = None, episodes: int = 1
+    ) -> dict[str, float]:
+        """`survival` of so many episodes at random starts, per clip too."""
+        return survival(self(state, key, params, episodes), self.world.clip_names)
 
 
 def record_picture(
-    world: Any, params: Any, policy: Policy, key: jax.Array, seconds: float, folder: Any, title: str
+    world: Any, out: dict[str, np.ndarray], seconds: float, folder: Any, title: str
 ) -> list[str]:
-    """Write `avatar.gif` and `avatar.png` of the first episode that lasts: user beside avatar."""
+    """Write `avatar.gif` and `avatar.png` of the first episode of `play` that lasts: user beside
+    avatar."""
     from jaxrl_envs.retarget.draw import character_figure, draw_gif, draw_strip
     from jaxrl_envs.retarget.user import user_figure
 
-    steps = round(seconds * 30)
-    out = jax.device_get(jax.jit(lambda k: play(world, params, policy, k, 16, steps))(key))
-    episode = int(np.argmax(out["alive"].sum(0)))
+    steps = min(round(seconds * 30), len(out["alive"]))
+    alive = out["alive"][:steps]
+    episode = int(np.argmax(alive.sum(0)))
     clip, first = int(out["clip"][episode]), int(out["frame"][0, episode])
     user = user_figure(world, clip, first, steps)
     avatar = character_figure(
-        world.character, out["qpos"][:, episode], title, alive=out["alive"][:, episode]
+        world.character, out["qpos"][:steps, episode], title, alive=alive[:, episode]
     )
     draw_gif(folder / "avatar.gif", [user, avatar])
     draw_strip(folder / "avatar.png", [user, avatar])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,8 @@ class RetargetEnv:
     generated: tuple[str, ...] = ()
     """Generated motions to follow too: KIND or KIND:SEED, of walk, turn, squat, reach, wave, jump,
     dance."""
+    damping: float = 0.04
+    """Of the servos, kd over kp in seconds at the human's size; 0.025 suits jogging."""
     physics: str = "auto"
     """Physics engine: auto, c, jax or warp."""
     physics_threads: int | None = None
@@ -94,7 +95,10 @@ class RetargetTask:
     evaluation_episodes: int = 64
     """Episodes per evaluation during the run."""
     final_episodes: int = 256
-    """Episodes of the evaluation at the end."""
+    """Episodes of the evaluation at the end, at least: whole evaluations of the size above."""
+    stop_at_followed: float | None = None
+    """End the run early when this share of `final_episodes` random starts is followed to the end;
+    looked at when an evaluation of `evaluation_episodes` says so."""
     picture_seconds: float = 6.0
     """Length of the GIF."""
 
@@ -134,17 +138,32 @@ def _generated(text: str) -> Any:
 
 def make_world(env: RetargetEnv, *, motions: Any = None, disturbed: bool = False) -> Any:
     """The world `Retarget` of a run, or the same with other motions."""
+    from jaxrl_envs.retarget.characters import make_character
     from jaxrl_envs.retarget.env import Retarget
 
     if env.physics_threads is not None and env.physics_threads < 1:
         raise InputError(f"--env.physics-threads must be at least 1, got {env.physics_threads}")
     return Retarget(
-        env.character,
+        make_character(env.character, env.damping),
         load_motions(env) if motions is None else motions,
         physics=env.physics,
         threads=env.physics_threads,
         disturbed=disturbed,
     )
+
+
+def companion(world: Any, env: RetargetEnv) -> Any:
+    """The world in which the policy is warm-started, measured and drawn: on the CPU, under engine
+    c, as `drive` runs it. It is `world` itself where that runs under c, for MJX would have to be
+    compiled once more for each of these."""
+    import jax
+
+    from jaxrl_rewards.commands.retarget.host import host_device
+
+    if world.physics.engine == "c":
+        return world
+    with jax.default_device(host_device()):
+        return make_world(dataclasses.replace(env, physics="c"), motions=world.motions)
 
 
 def world_params(env: RetargetEnv, world: Any) -> Any:
@@ -161,6 +180,13 @@ def world_params(env: RetargetEnv, world: Any) -> Any:
         controllers=number(env.controllers),
     )
     return params.replace(sensors=sensors)
+
+
+def make_params(world: Any, task: RetargetTask) -> Any:
+    """The world's params as the run uses them."""
+    params = world_params(task.env, world)
+    # A return is then at most about 1, whatever the discount.
+    return params.replace(reward=params.reward * (1.0 - task.discount))
 
 
 def make_network(world: Any, task: RetargetTask) -> Any:
@@ -183,10 +209,8 @@ def make_learner(world: Any, task: RetargetTask) -> Any:
     """PPO with the settings of a task."""
     from jaxrl_rewards.learners.start_sampling import count_starts, weigh_starts
 
-    params = world_params(task.env, world)
+    params = make_params(world, task)
     starts = params.start_weights.size
-    # A return is then at most about 1, whatever the discount.
-    params = params.replace(reward=params.reward * (1.0 - task.discount))
     config = PPOConfig(
         num_envs=task.num_envs,
         unroll_length=task.unroll,
@@ -239,6 +263,11 @@ def check_task(task: RetargetTask) -> None:
         "clone_rounds": (task.clone_rounds >= 0, "at least 0"),
         "time_limit_minutes": (limit is None or limit > 0, "above 0"),
         "picture_seconds": (task.picture_seconds >= 0, "at least 0"),
+        "stop_at_followed": (
+            task.stop_at_followed is None or 0 < task.stop_at_followed <= 1,
+            "above 0 and at most 1",
+        ),
+        "env.damping": (0 < task.env.damping <= 1, "above 0 and at most 1"),
         "env.drop": (0 <= task.env.drop < 1, "at least 0 and below 1"),
         "env.latency": (task.env.latency >= 0, "at least 0"),
         "env.position_noise": (task.env.position_noise >= 0, "at least 0"),
@@ -264,4 +293,6 @@ def default_out(task: RetargetTask) -> Path:
 
 def usable_threads(task: RetargetTask) -> int:
     """Physics threads of a task."""
-    return task.env.physics_threads or len(os.sched_getaffinity(0))
+    from jaxrl_envs.physics import usable_cores
+
+    return task.env.physics_threads or usable_cores()

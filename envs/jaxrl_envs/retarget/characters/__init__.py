@@ -22,7 +22,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from jaxrl_envs.retarget.characters.assemble import SUBSTEPS, TIMESTEP, assemble
+from jaxrl_envs.retarget.characters.assemble import DAMPING, SUBSTEPS, TIMESTEP, assemble
 from jaxrl_envs.retarget.characters.biped import BipedPlan, build_biped
 from jaxrl_envs.retarget.characters.mapping import (
     JointMapping,
@@ -36,24 +36,25 @@ from jaxrl_rewards.core import InputError
 
 
 @functools.cache
-def make_character(name: str) -> Character:
+def make_character(name: str, damping: float = DAMPING) -> Character:
     """A character that comes with the project, or the one in a user's MJCF file.
 
     `name` is human, dinosaur or mouse, or the path of an MJCF file beside which, under the same
-    name with the suffix `.json`, its mapping lies. InputError says what is missing or unsupported.
+    name with the suffix `.json`, its mapping lies. `damping`: of the servos, kd / kp in seconds at
+    the human's size. InputError says what is missing or unsupported.
     """
     if name in PLANS:
-        return assemble(*build_biped(PLANS[name]), f"character {name}")
+        return assemble(*build_biped(PLANS[name]), f"character {name}", damping)
     path = Path(name)
     if path.suffix.lower() not in (".xml", ".mjcf"):
         raise InputError(
             f"character {name!r} is unknown; choose {', '.join(PLANS)}, or give an MJCF file (.xml)"
         )
-    return load_character(path, path.with_suffix(".json"))
+    return load_character(path, path.with_suffix(".json"), damping)
 
 
-def load_character(mjcf: str | Path, mapping: str | Path) -> Character:
-    """A character from a user's MJCF file and mapping file."""
+def load_character(mjcf: str | Path, mapping: str | Path, damping: float = DAMPING) -> Character:
+    """A character from a user's MJCF file and mapping file; `damping` as in `make_character`."""
     import mujoco
 
     plan = read_mapping(mapping)
@@ -61,10 +62,11 @@ def load_character(mjcf: str | Path, mapping: str | Path) -> Character:
         spec = mujoco.MjSpec.from_file(str(mjcf))
     except (ValueError, RuntimeError, OSError) as error:
         raise InputError(f"MJCF {mjcf} cannot be read: {' '.join(str(error).split())}") from error
-    return assemble(spec, plan, str(mjcf))
+    return assemble(spec, plan, str(mjcf), damping)
 
 
 __all__ = [
+    "DAMPING",
     "HUMAN_JOINTS",
     "KEYPOINTS",
     "PLANS",

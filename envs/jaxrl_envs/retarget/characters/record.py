@@ -58,13 +58,15 @@ class Character:
     rest: np.ndarray
     """float32 [J]: the targets of a zero action, limbs slightly bent."""
     kp: np.ndarray
-    """float32 [J], stiffness of the position servo, N m/rad; its damping is `kp / 25`."""
+    """float32 [J], stiffness of the position servo, N m/rad; its damping is `kp · damping`."""
     torque: np.ndarray
     """float32 [J], limit of the servo's torque, N m."""
     foot_names: tuple[str, ...]
     """The feet, in the order of the touch sensors; "left_foot" and "right_foot" for the bipeds."""
     foot_geoms: tuple[tuple[int, ...], ...]
     """Per foot, the geoms of the model with which it touches the ground."""
+    damping: float
+    """kd / kp of the servos, seconds."""
     leg_length: float
     """From the hip to the sole with straight legs."""
     root_height: float
@@ -77,6 +79,11 @@ class Character:
     def scale(self) -> float:
         """Size relative to the human: the ratio of leg lengths."""
         return self.leg_length / HUMAN_LEG_LENGTH
+
+    @property
+    def substeps(self) -> int:
+        """Physics steps per control step of 1/30 s."""
+        return round(1.0 / 30.0 / self.model.opt.timestep)
 
     @property
     def keypoint_sites(self) -> np.ndarray:
