@@ -1,4 +1,4 @@
-"""The command line: `jaxrl-rewards list | reproduce | train | evaluate | drive | bench`."""
+"""The command line: `jaxrl-rewards VERB`, with the verbs of `VERBS`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("train", "train a policy (ppo, gui, retarget), or search a reward (eureka)"),
     "evaluate": ("evaluate", "evaluate a checkpoint on held-out or your own input"),
     "drive": ("drive", "drive an avatar with headset and controllers, as JSON lines"),
+    "design": ("design", "design a sparse reward that keeps a tabular model's policy optimal"),
     "bench": ("bench", "throughput suites, with peers where they are installed"),
 }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,7 +96,7 @@ def load_tabular_model(path: str | os.PathLike, discount: float) -> TabularModel
     try:
         with np.load(file, allow_pickle=False) as data:
             arrays = {name: np.asarray(data[name]) for name in data.files}
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
             f"{file.name} cannot be read as a tabular model: {error}; save it with numpy.savez"
         ) from error
@@ -108,7 +110,7 @@ def load_tabular_model(path: str | os.PathLike, discount: float) -> TabularModel
         transition=arrays["T"],
         reward=arrays["R"],
         start=arrays["init"],
-        terminal=_terminal_flags(arrays["terminal"], len(arrays["T"]), file.name),
+        terminal=_terminal_flags(arrays["terminal"], arrays["T"].shape, file.name),
         discount=discount,
         name=file.name,
     )
@@ -157,7 +159,10 @@ def _array(model: TabularModel, field: str, dtype: Any) -> np.ndarray:
         raise InputError(f"{model.name}: {field} is no array of numbers: {error}") from error
 
 
-def _terminal_flags(value: np.ndarray, states: int, name: str) -> np.ndarray:
+def _terminal_flags(value: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
+    if not shape:
+        raise InputError(f"{name}: T is a single number; it must be [S, A, S]")
+    states = shape[0]
     if value.dtype == bool:
         return value
     numbers = np.atleast_1d(value)

@@ -62,6 +62,7 @@ BROKEN = [
     (drop, "has no array 'R'"),
     (cut, r"R has shape \(6, 1\), but T needs \(6, 2\)"),
     (lambda data: data.update(T=np.ones((2, 2))), r"T has shape \(2, 2\)"),
+    (lambda data: data.update(T=1.0), "T is a single number"),
     (lambda data: data.update(terminal=7), "terminal names state 7 of only 6"),
     (lambda data: data.update(terminal=0.5), "give flags or state numbers"),
     (lambda data: data.update(T=np.array(["a"])), "T|number"),
@@ -86,7 +87,10 @@ def test_a_discount_of_one_is_refused(discount):
 
 def test_what_is_no_simulator_is_refused(tmp_path):
     (tmp_path / "text.npz").write_text("hello")
-    for name in ("text.npz", "missing.npz"):
+    np.save(tmp_path / "single.npy", np.ones(3))
+    save_tabular_model(tmp_path / "whole.npz", line_model())
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:300])
+    for name in ("text.npz", "missing.npz", "single.npy", "cut.npz"):
         with pytest.raises(InputError, match="cannot be read as a tabular model"):
             load_tabular_model(tmp_path / name, 0.9)
 

@@ -1,0 +1,88 @@
+"""`jaxrl-rewards design`: a simulator's file in; a table, a picture and numbers out."""
+
+import json
+
+import numpy as np
+import pytest
+from jaxrl_envs.control import line_key_model, rooms_model
+
+from jaxrl_rewards.cli import main
+from jaxrl_rewards.core.tabular import load_tabular_model, save_tabular_model
+from jaxrl_rewards.reward_design.explicable import optimal_values, read_design_csv
+
+
+def call(*arguments) -> int:
+    """The exit code of one command in this process."""
+    try:
+        return main(["design", *map(str, arguments)])
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+def test_the_designed_reward_is_sparse_and_keeps_the_policy(tmp_path, capsys):
+    source, out = tmp_path / "line.npz", tmp_path / "out"
+    save_tabular_model(source, line_key_model())
+    assert call(source, "--budget", 2, "--horizons", 1, 4, "--max-reward", 12, "--out", out) == 0
+    assert "stays optimal" in capsys.readouterr().out
+    assert sorted(file.name for file in out.iterdir()) == [
+        *("design.csv", "design.json", "design.png")
+    ]
+    record = json.loads((out / "design.json").read_text())
+    model = load_tabular_model(source, 0.95)
+    reward = read_design_csv(out / "design.csv", model)
+    states = np.flatnonzero(np.any(reward != 0, axis=1))
+    assert len(record["rewarded_states"]) == 3 and set(states) <= set(record["rewarded_states"])
+    assert np.abs(reward).max() <= 12 + 1e-6 and record["optimal_policy_kept"] is True
+    assert record["rewarded_entries"] == np.count_nonzero(reward)
+    assert record["greatest_shortfall_of_a_gap"] < 1e-6
+    objectives = record["not_informative"]
+    assert len(objectives) == 3 and objectives == sorted(objectives, reverse=True)
+    own, best = optimal_values(model.transition, model.reward, model.discount)
+    designed, _ = optimal_values(model.transition, reward, model.discount)
+    chosen = np.take_along_axis(own, designed.argmax(1)[:, None], 1)[:, 0]
+    np.testing.assert_allclose(chosen[~model.terminal], best[~model.terminal], atol=1e-9)
+
+
+def test_cells_of_a_grid_are_named(tmp_path):
+    source, out = tmp_path / "rooms.npz", tmp_path / "out"
+    save_tabular_model(source, rooms_model())
+    names = ("up", "left", "down", "right")
+    given = ("--budget", 0, "--horizons", 1, "--grid", 7, 7, "--actions", *names, "--out", out)
+    assert call(source, *given) == 0
+    lines = (out / "design.csv").read_text().splitlines()[1:]
+    assert lines and all(line.split(",")[2] in names for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("missing.npz",), "missing.npz cannot be read"),
+        (("line.npz", "--discount", "1"), "discount is 1.0"),
+        (("line.npz", "--budget", "-1"), "budget must be at least 0"),
+        (("line.npz", "--goals", "99"), "--goals must lie in 0 ... 20"),
+        (("line.npz", "--max-reward", "nan"), "max_reward must be positive"),
+        (("line.npz", "--max-reward", "0.01", "--budget", "0"), "no reward on"),
+        (("line.npz", "--horizons", "-2"), "horizons must be"),
+        (("line.npz", "--actions", "left"), "names 1 actions, but line.npz has 3"),
+        (("line.npz", "--actions", "a", "b", "b"), "one action twice"),
+        (("line.npz", "--grid", "9", "9"), "--grid 9 9 does not fit"),
+        (("line.npz", "--grid", "2", "10"), "--grid needs --actions"),
+        (("idle.npz",), "no active states"),
+        (("line.npz", "--tie-break", "coin"), "coin"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(
+    tmp_path, monkeypatch, capsys, arguments, words
+):
+    monkeypatch.chdir(tmp_path)
+    model = line_key_model()
+    save_tabular_model("line.npz", model)
+    save_tabular_model("idle.npz", type(model)(
+        transition=model.transition, reward=0 * model.reward, start=model.start,
+        terminal=model.terminal, discount=model.discount,
+    ))  # fmt: skip
+    assert call(*arguments) == 2
+    shown = capsys.readouterr().err
+    assert words in shown and "Traceback" not in shown
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["idle.npz", "line.npz"]
