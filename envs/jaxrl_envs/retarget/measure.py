@@ -70,16 +70,26 @@ def corrupt(
     key: jax.Array, points: Points, params: SensorParams
 ) -> tuple[Points, Float[Array, "... 3"]]:
     """`(points, received)` as they arrive, for true points with any leading axes."""
-    key_position, key_rotation, key_drop = jax.random.split(key, 3)
     shape = points.position.shape
-    noise = params.position_noise * jax.random.normal(key_position, shape)
-    turn = params.rotation_noise * jax.random.normal(key_rotation, shape)
-    arrived = jax.random.uniform(key_drop, shape[:-2]) >= params.drop
+
+    def disturb(key: jax.Array) -> tuple[Array, Array, Array]:
+        key_position, key_rotation, key_drop = jax.random.split(key, 3)
+        noise = params.position_noise * jax.random.normal(key_position, shape)
+        turn = params.rotation_noise * jax.random.normal(key_rotation, shape)
+        arrived = jax.random.uniform(key_drop, shape[:-2]) >= params.drop
+        rotation = quat_multiply(quat_from_rotvec(turn), points.rotation)
+        return points.position + noise, rotation, arrived
+
+    def keep(key: jax.Array) -> tuple[Array, Array, Array]:
+        del key
+        return points.position, points.rotation, jnp.ones(shape[:-2], bool)
+
+    # random numbers cost as much as all the rest; nobody needs those that are multiplied by zero
+    faults = jnp.stack([params.position_noise, params.rotation_noise, params.drop])
+    position, rotation, arrived = jax.lax.cond(jnp.any(faults != 0), disturb, keep, key)
     present = jnp.stack([jnp.ones(()), params.controllers, params.controllers]) > 0
-    return points.replace(
-        position=points.position + noise,
-        rotation=quat_multiply(quat_from_rotvec(turn), points.rotation),
-    ), (arrived[..., None] & present).astype(jnp.float32)
+    received = (arrived[..., None] & present).astype(jnp.float32)
+    return points.replace(position=position, rotation=rotation), received
 
 
 def remember(memory: Measured, points: Points, received: Float[Array, "3"]) -> Measured:
