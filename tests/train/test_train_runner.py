@@ -264,3 +264,19 @@ def test_tensorboard_gets_the_same_numbers(learner, tmp_path):
     pytest.importorskip("tensorboardX")
     train(learner, total=10, out_dir=tmp_path, log=("jsonl", "tensorboard"))
     assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_a_run_ends_when_its_row_says_so_and_goes_on_when_asked(learner, tmp_path):
+    asked = []
+
+    def enough(row):
+        asked.append(row["update"])
+        return row["update"] >= 10
+
+    options = {"total": 20, "out_dir": tmp_path}
+    early = train(learner, stop_when=enough, **options)
+    assert (early.updates, early.interrupted, early.signal_number) == (10, True, None)
+    assert asked == [5, 10]
+    rest = train(learner, resume=True, **options)
+    assert (rest.updates, rest.interrupted) == (20, False)
+    assert_same_bits(rest.state, train(learner, total=20).state)

@@ -42,7 +42,7 @@ def evaluate_retarget(folder: Path, stored: dict[str, Any], options: Any) -> int
     import jax
     import jax.numpy as jnp
 
-    from jaxrl_rewards.commands.retarget.follow import record_picture
+    from jaxrl_rewards.commands.retarget.follow import Player, record_picture
     from jaxrl_rewards.commands.retarget.task import make_learner, make_world
     from jaxrl_rewards.commands.train_retarget import stored_task
     from jaxrl_rewards.train.checkpoint import load_state

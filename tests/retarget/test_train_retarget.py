@@ -1,0 +1,34 @@
+"""The commands from training to driving, in a few steps."""
+
+import json
+
+import pytest
+
+pytest.importorskip("mujoco")
+
+from jaxrl_rewards.cli import main  # noqa: E402
+
+SIZES = (
+    "--env.physics", "c", "--env.physics-threads", "1", "--num-envs", "16", "--steps", "1024",
+    "--hidden", "16", "--clone-rounds", "1", "--chunk", "1", "--evaluate-every", "2",
+    "--evaluation-episodes", "4", "--final-episodes", "4", "--picture-seconds", "0.3",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_an_avatar_is_trained_resumed_and_evaluated(tmp_path, capsys):
+    out = tmp_path / "run"
+    train = ["train", "retarget", *SIZES, "--env.character", "mouse", "--out", str(out)]
+    assert main([*train, "--stop-at-followed", "0.9"]) == 0
+    first = json.loads((out / "evaluation.json").read_text())
+    assert first["updates"] == 4 and first["episodes"] == 4 and first["character"] == "mouse"
+    assert {"avatar.npz", "avatar.gif", "avatar.png"} <= {path.name for path in out.iterdir()}
+    assert main([*train, "--resume"]) == 0
+    assert json.loads((out / "evaluation.json").read_text())["survival"] == first["survival"]
+    assert main(["evaluate", str(out), "--episodes", "4"]) == 0
+    assert "undisturbed: follows" in capsys.readouterr().out
+
+
+def test_shares_that_cannot_be_followed_are_refused(capsys):
+    assert main(["train", "retarget", "--stop-at-followed", "1.5"]) == 2
+    assert "--stop-at-followed must be above 0 and at most 1" in capsys.readouterr().err
