@@ -55,7 +55,10 @@ def our_physics(engine: str, batch: int, substeps: int, steps: int) -> tuple[Run
 
 
 def our_env(engine: str, batch: int, steps: int, name: str) -> tuple[Run, Any]:
-    """A world with its observations and rewards, under random actions, reset from a pool."""
+    """A world with its observations and rewards, under random actions, reset from a pool.
+
+    The actions are drawn beforehand, as raw MuJoCo's are: a policy's work is not the world's.
+    """
     from jaxrl_envs.registry import make
 
     from jaxrl_rewards.rollout import AutoReset
@@ -66,17 +69,21 @@ def our_env(engine: str, batch: int, steps: int, name: str) -> tuple[Run, Any]:
     params = jax.jit(env.prepare)(jax.random.key(0), base.default_params())
     keys = jax.random.split(jax.random.key(1), batch)
     start, _ = jax.jit(jax.vmap(env.reset, (0, None)))(keys, params)
+    draws = jax.random.split(jax.random.key(2), (steps, batch))
+    actions = jax.jit(jax.vmap(jax.vmap(base.spec.action_space.sample)))(draws)
 
-    def step(state: Any, key: jax.Array) -> tuple[Any, jax.Array]:
-        act, move = jax.random.split(key)
-        action = jax.vmap(base.spec.action_space.sample)(jax.random.split(act, batch))
-        moves = jax.random.split(move, batch)
+    def step(state: Any, given: tuple[jax.Array, Any]) -> tuple[Any, jax.Array]:
+        key, action = given
+        moves = jax.random.split(key, batch)
         state, timestep = jax.vmap(env.step, (0, 0, 0, None))(moves, state, action, params)
         # the sums keep observations and rewards from being optimised away
         used = jax.tree.map(lambda leaf: jnp.sum(leaf.astype(jnp.float32)), timestep.obs)
         return state, sum(jax.tree.leaves(used)) + timestep.reward.sum()
 
-    return (start, _scanned(step, steps)), getattr(base, "physics", None)
+    def advance(state: Any, key: jax.Array) -> Any:
+        return jax.lax.scan(step, state, (jax.random.split(key, steps), actions))
+
+    return (start, advance), getattr(base, "physics", None)
 
 
 def plain_mjx(batch: int, substeps: int, steps: int, tuned: bool) -> Run:
