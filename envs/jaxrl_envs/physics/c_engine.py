@@ -18,7 +18,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.buffer_callback import buffer_callback
 from jaxtyping import Array
 
 from jaxrl_envs.physics.derived import state_sensors
@@ -316,28 +315,14 @@ def _call_host(
 ) -> tuple[Array, ...]:
     """Call `host` with all worlds' operands and with its results, which it writes."""
 
-    def in_place(*operands: Array) -> tuple[Array, ...]:
-        def write(context: Any, results: Any, *given: Any) -> None:
-            del context
-            host(*map(np.asarray, given), *map(np.asarray, results))
+    def make(*given: Any) -> tuple[np.ndarray, ...]:
+        given = tuple(map(np.asarray, given))
+        lead = given[0].shape[:-1]
+        results = tuple(np.empty((*lead, *one.shape), one.dtype) for one in shapes)
+        host(*given, *results)
+        return results
 
-        return tuple(buffer_callback(write, shapes, vmap_method="broadcast_all")(*operands))
-
-    def copied(*operands: Array) -> tuple[Array, ...]:
-        def make(*given: Any) -> tuple[np.ndarray, ...]:
-            given = tuple(map(np.asarray, given))
-            lead = given[0].shape[:-1]
-            results = tuple(np.empty((*lead, *one.shape), one.dtype) for one in shapes)
-            host(*given, *results)
-            return results
-
-        return jax.pure_callback(make, shapes, *operands, vmap_method="broadcast_all")
-
-    # In place spares half a millisecond per call. Where a program may be split over devices, each
-    # of them would step all worlds; and an accelerator's buffers are not the host's.
-    if jax.device_count() > 1:
-        return copied(*operands)
-    return jax.lax.platform_dependent(*operands, cpu=in_place, default=copied)
+    return jax.pure_callback(make, shapes, *operands, vmap_method="broadcast_all")
 
 
 def _not_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:

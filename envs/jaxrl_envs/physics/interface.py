@@ -117,6 +117,7 @@ def make_physics(
     threads: int | None = None,
     limit: float = LIMIT,
     tuned: bool = True,
+    iterations: int = 1,
     max_contacts: int | None = None,
     max_constraints: int | None = None,
 ) -> Physics:
@@ -130,10 +131,11 @@ def make_physics(
     - `threads`: engine `c`'s threads; by default JAXRL_REWARDS_PHYSICS_THREADS, else one per CPU
       that the process may use.
     - `limit`: a position or velocity beyond it counts as diverged.
-    - `tuned`: engines `jax` and `warp` solve with Newton's method, one iteration and four of its
-      line search, whatever the model says (`mjx_engine.tune`); False keeps the model's options, of
-      which MJX lacks the PGS solver. More than one iteration has no reverse-mode gradient. Engine
-      `c` always keeps the model's options.
+    - `tuned`: engines `jax` and `warp` solve with Newton's method, `iterations` of it and four of
+      its line search, whatever the model says (`mjx_engine.tune`); False keeps the model's options,
+      of which MJX lacks the PGS solver. Engine `c` always keeps the model's options.
+    - `iterations`: of that solver. More than one has no reverse-mode gradient, but is nearer to a
+      converged solver where bodies of many joints stand on the ground.
     - `max_contacts`, `max_constraints`: engine `warp`'s buffers: contacts of all worlds together,
       constraint rows of one world.
 
@@ -154,12 +156,22 @@ def make_physics(
     unknown = [name for name in outputs if name not in OUTPUTS]
     if unknown:
         raise InputError(f"output {unknown[0]!r} is unknown; known are {', '.join(OUTPUTS)}")
+    if iterations < 1:
+        raise InputError(f"iterations is {iterations}; give at least 1")
     if not limit > 0:
         raise InputError(f"limit is {limit}; give a number above 0")
     model = copy.copy(model)
     derive = derivation(model, tuple(outputs))
     made = _make_engine(
-        engine, model, substeps, derive.fields, limit, threads, tuned, max_contacts, max_constraints
+        engine,
+        model,
+        substeps,
+        derive.fields,
+        limit,
+        threads,
+        iterations if tuned else None,
+        max_contacts,
+        max_constraints,
     )
     return Physics(
         model=model,
@@ -191,7 +203,7 @@ def _make_engine(
     fields: tuple[str, ...],
     limit: float,
     threads: int | None,
-    tuned: bool,
+    iterations: int | None,
     max_contacts: int | None,
     max_constraints: int | None,
 ) -> Any:
@@ -207,7 +219,7 @@ def _make_engine(
         fields,
         limit,
         name=engine,
-        tuned=tuned,
+        iterations=iterations,
         max_contacts=max_contacts,
         max_constraints=max_constraints,
     )

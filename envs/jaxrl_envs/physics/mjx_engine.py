@@ -20,7 +20,6 @@ from jaxrl_envs.physics.state import PhysicsState
 from jaxrl_envs.physics.versions import require_mjx, require_mujoco
 from jaxrl_rewards.core import InputError
 
-TUNED_ITERATIONS = 1
 TUNED_LINE_SEARCH = 4
 _CARRIED = ("qpos", "qvel", "act", "qacc_warmstart", "time")
 _FORCES = ("actuator_force", "sensordata")
@@ -38,14 +37,14 @@ class MjxEngine:
         limit: float,
         *,
         name: str,
-        tuned: bool,
+        iterations: int | None,
         max_contacts: int | None,
         max_constraints: int | None,
     ):
         self.name = name
         self._mjx = require_mjx() if name == "jax" else _require_warp()
         refuse_unsupported(model)
-        model = tune(model) if tuned else model
+        model = model if iterations is None else tune(model, iterations)
         self._substeps, self._fields, self._limit = substeps, fields, limit
         self._of_state = state_sensors(model)
         wanted = require_mujoco().mjtSensor.mjSENS_ACTUATORVEL
@@ -158,16 +157,17 @@ class MjxEngine:
         return jax.tree.map(lambda rest, new: jnp.where(bad, rest, new), self._rest, carry)
 
 
-def tune(model: Any) -> Any:
+def tune(model: Any, iterations: int = 1) -> Any:
     """A copy with the options at which MJX is fast and differentiable.
 
-    Newton's method with one iteration and four of its line search, and no implicit damping under
-    the Euler integrator. Default solver settings are some ten times slower.
+    Newton's method with one iteration (more are not differentiable) and four of its line search,
+    and no implicit damping under the Euler integrator. Default solver settings are some ten times
+    slower.
     """
     mujoco = require_mujoco()
     model = copy.copy(model)
     model.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON
-    model.opt.iterations = TUNED_ITERATIONS
+    model.opt.iterations = iterations
     model.opt.ls_iterations = TUNED_LINE_SEARCH
     model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_EULERDAMP
     return model
