@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 import time
 from collections.abc import Sequence
@@ -49,6 +50,9 @@ def train(task: RetargetTask) -> int:
     """Warm start, PPO, evaluation, pictures; everything lands in the run's folder."""
     began = time.perf_counter()
     check_task(task)
+    if task.resume and task.stop_at_followed is not None and has_arrived(task):
+        print(f"{default_out(task)} follows {100 * task.stop_at_followed:.0f} % already; done")
+        return 0
     import jax
 
     from jaxrl_rewards.commands.retarget.follow import Player
@@ -112,6 +116,15 @@ def train(task: RetargetTask) -> int:
         print(f"interrupted after {result.updates} updates; go on with --resume --out {out}")
         return 128 + int(result.signal_number)
     return finish(task, player, learner, result, out, time.perf_counter() - began)
+
+
+def has_arrived(task: RetargetTask) -> bool:
+    """Whether the run's last evaluation met `stop_at_followed`."""
+    try:
+        reached = json.loads((default_out(task) / "evaluation.json").read_text(encoding="utf-8"))
+        return reached["survival"]["followed"] >= task.stop_at_followed
+    except (OSError, ValueError, KeyError):  # no such run, or one that was cut off: train it
+        return False
 
 
 def first_state(key: Any, learner: Any, beside: Any, task: RetargetTask) -> Any:

@@ -1,5 +1,6 @@
 """The commands from training to driving, in a few steps."""
 
+import dataclasses
 import json
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 pytest.importorskip("mujoco")
 
 from jaxrl_rewards.cli import main  # noqa: E402
+from jaxrl_rewards.commands.retarget.task import RetargetTask  # noqa: E402
+from jaxrl_rewards.commands.train_retarget import has_arrived  # noqa: E402
 
 SIZES = (
     "--env.physics", "c", "--env.physics-threads", "1", "--num-envs", "16", "--steps", "1024",
@@ -32,3 +35,14 @@ def test_an_avatar_is_trained_resumed_and_evaluated(tmp_path, capsys):
 def test_shares_that_cannot_be_followed_are_refused(capsys):
     assert main(["train", "retarget", "--stop-at-followed", "1.5"]) == 2
     assert "--stop-at-followed must be above 0 and at most 1" in capsys.readouterr().err
+
+
+def test_a_run_that_arrived_is_not_trained_on(tmp_path, capsys):
+    (tmp_path / "evaluation.json").write_text(json.dumps({"survival": {"followed": 0.96}}))
+    again = ["train", "retarget", "--resume", "--out", str(tmp_path), "--stop-at-followed"]
+    assert main([*again, "0.95"]) == 0
+    assert "follows 95 % already" in capsys.readouterr().out
+    task = RetargetTask(resume=True, out=tmp_path, stop_at_followed=0.97)
+    assert not has_arrived(task)
+    (tmp_path / "evaluation.json").write_text("{")
+    assert not has_arrived(dataclasses.replace(task, stop_at_followed=0.95))
