@@ -20,6 +20,7 @@ from typing import Any
 
 os.environ["PJRT_NPROC"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # compile times are part of what is measured
 if __package__ in (None, ""):
     _root = Path(__file__).resolve().parents[2]
     sys.path[:0] = [str(_root), str(_root / "envs")]

@@ -31,21 +31,26 @@ from jaxrl_rewards.studies.eureka import EurekaConfig
 from jaxrl_rewards.studies.eureka_worlds import EXPERT, at_stairs, keydoor_task
 
 SIZES = {
-    "32 worlds x 64 steps x 10 updates": {},
-    "2 worlds x 16 steps x 10 updates": {"envs": 2, "steps": 16, "episodes": 2},
+    "32 worlds x 64 steps x 10 updates": ({}, 64, None),
+    "2 worlds x 16 steps x 10 updates": ({"envs": 2, "steps": 16, "episodes": 2}, 64, 10.0),
+    "1 world x 16 steps x 10 updates": ({"envs": 1, "steps": 16, "episodes": 1}, 256, 10.0),
 }
+"""Sizes of a training, how many at once, and how often faster than one after the other is asked."""
 
 
 def rows(options: Any) -> list[dict[str, Any]]:
     """The rows of training, then those of evaluating programs."""
-    width = 8 if options.quick else 64
-    found = []
-    for name, sizes in list(SIZES.items())[: 1 if options.quick else None]:
-        found += training_rows(name, sizes, width, options.repetitions)
-    return found + evaluation_rows(width, 256 if options.quick else 2048, options.repetitions)
+    quick, found = options.quick, []
+    for name, (sizes, width, required) in list(SIZES.items())[: 1 if quick else None]:
+        width = 8 if quick else width
+        found += training_rows(name, sizes, width, options.repetitions, required)
+    states = 256 if quick else 2048
+    return found + evaluation_rows(8 if quick else 64, states, options.repetitions)
 
 
-def training_rows(name: str, sizes: dict[str, int], width: int, repetitions: int):
+def training_rows(
+    name: str, sizes: dict[str, int], width: int, repetitions: int, required: float | None
+) -> list[dict[str, Any]]:
     """Candidates per minute at one size of training."""
     quantities = keydoor_task(EurekaConfig(width=1, **sizes)).quantities
     programs = random_programs(quantities, width)
@@ -86,6 +91,7 @@ def training_rows(name: str, sizes: dict[str, int], width: int, repetitions: int
             rates[single],
             single,
             unit,
+            required=required,
             **seconds,
             peer_compile_seconds=round(compiled[single], 1),
         ),
