@@ -4,8 +4,9 @@
     python -m benchmarks.tables --check    # exit code 1 when a table is out of date
 
 A table stands between `<!-- table:NAME -->` and `<!-- /table:NAME -->`; names are `studies`,
-`pointing`, `reference` and `benchmarks`. The files are `study-*.json`, `gui-pointing*.json`,
-`parity-*.json` and `bench-*.json` in the folders of `benchmarks/results/`, one per machine.
+`searches`, `pointing`, `reference` and `benchmarks`. The files are `study-*.json`,
+`gui-pointing*.json`, `parity-*.json` and `bench-*.json` in the folders of `benchmarks/results/`,
+one per machine.
 """
 
 from __future__ import annotations
@@ -132,6 +133,34 @@ def studies(results: Path) -> str:
     return table(titles.split("|"), rows, "lllrrlrrl")
 
 
+def searches(results: Path) -> str:
+    """Per task, each reward's success in trainings anew and the deviation between trainings.
+
+    From the arms `TASK: REWARD` of `study-eureka.json`.
+    """
+    records = read_results(results, "study-eureka.json")
+    if not records:
+        return _missing("jaxrl-rewards reproduce eureka")
+    blocks = []
+    for machine, record in records:
+        arms = {name.partition(": ")[::2]: arm for name, arm in (record.get("arms") or {}).items()}
+        tasks = list(dict.fromkeys(task for task, _ in arms))
+        rows = []
+        for reward in dict.fromkeys(name for _, name in arms):
+            cells = [reward]
+            for task in tasks:
+                arm = arms.get((task, reward)) or {}
+                success, noise = arm.get("success") or {}, arm.get("seed_noise") or {}
+                share = f"{number(success.get('mean'))} {span(success.get('interval'))}".strip()
+                deviation = number(noise.get("mean"))
+                cells.append(f"{share}, {deviation}" if deviation else share)
+            rows.append(cells)
+        titles = ["reward", *(f"{task}: success, noise" for task in tasks)]
+        note = f"{machine}, {record.get('date', '')}; {number(record.get('seeds'))} searches each"
+        blocks.append(f"{table(titles, rows, 'l' + 'r' * len(tasks))}\n\n<sub>{note}</sub>")
+    return "\n\n".join(blocks)
+
+
 def pointing(results: Path) -> str:
     """Click accuracy of readers and controls, from `gui-pointing*.json`.
 
@@ -245,6 +274,7 @@ def _source(machine: str, record: Record) -> str:
 
 TABLES: dict[str, Callable[[Path], str]] = {
     "studies": studies,
+    "searches": searches,
     "pointing": pointing,
     "reference": reference,
     "benchmarks": benchmarks,

@@ -19,6 +19,18 @@ STUDY = {
     "seconds": 123.4,
     "date": "2026-01-02",
 }
+SEARCH = {
+    "slug": "eureka",
+    "seeds": 8,
+    "arms": {
+        "keydoor: sparse": {"success": {"mean": 0.01, "interval": [0.0, 0.02]}},
+        "ball: sparse": {"success": {"mean": 0.1}, "seed_noise": {"mean": 0.04}},
+        "ball: random search": {
+            "success": {"mean": 0.47, "interval": [0.29, 0.65]},
+            "seed_noise": {"mean": 0.14},
+        },
+    },
+}
 BENCH = {
     "name": "ppo",
     "rows": [
@@ -59,6 +71,7 @@ def results(tmp_path):
     folder.mkdir(parents=True)
     for name, value in {
         "study-gui_g2": STUDY,
+        "study-eureka": SEARCH,
         "bench-ppo": BENCH,
         "parity-reference": PARITY,
         "gui-pointing": POINTING,
@@ -91,6 +104,13 @@ def test_tables_hold_the_figures_of_the_files(results):
     ):
         assert part in text
     assert "unasked" not in text and "other programs" not in text
+
+
+def test_every_task_of_a_search_has_its_column(results):
+    lines = tables.searches(results).splitlines()
+    assert lines[0] == "| reward | keydoor: success, noise | ball: success, noise |"
+    assert lines[2] == "| sparse | 0.01 [0, 0.02] | 0.1, 0.04 |"
+    assert lines[3] == "| random search |  | 0.47 [0.29, 0.65], 0.14 |"
 
 
 def test_generation_is_deterministic_and_idempotent(results):
