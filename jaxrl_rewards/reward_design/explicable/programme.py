@@ -197,14 +197,9 @@ def solve_linear(
 
 
 def _solve(problem, states, columns, cost, rows, limit, bounds) -> tuple[np.ndarray, float]:
-    from scipy.optimize import linprog
-
-    for method, presolve in ATTEMPTS:
-        result = linprog(
-            cost, rows, limit, bounds=bounds, method=method, options={"presolve": presolve}
-        )
-        if result.x is not None and result.status == 0:
-            return result.x, result.fun
+    result = _minimise(cost, rows, limit, bounds)
+    if result.status == 0:
+        return result.x, result.fun
     if result.status == 2:
         raise InputError(_explain(problem, states, columns))
     raise InputError(f"the linear programme was not solved: {result.message}")
@@ -266,12 +261,23 @@ def _largest_sum(rows, limit, bounds, free) -> np.ndarray:
 
 
 def _optimum(cost, rows, limit, bounds) -> np.ndarray:
-    from scipy.optimize import linprog
-
-    result = linprog(cost, A_ub=rows, b_ub=limit, bounds=bounds, method=METHOD)
-    if result.x is None or result.status != 0:
+    result = _minimise(cost, rows, limit, bounds)
+    if result.status != 0:
         raise InputError(f"ties between optimal rewards were not broken: {result.message}")
     return result.x
+
+
+def _minimise(cost, rows, limit, bounds) -> Any:
+    """The first of the attempts that succeeds (status 0, with a point), else the last."""
+    from scipy.optimize import linprog
+
+    for method, presolve in ATTEMPTS:
+        result = linprog(
+            cost, rows, limit, bounds=bounds, method=method, options={"presolve": presolve}
+        )
+        if result.x is not None and result.status == 0:
+            break
+    return result
 
 
 def _fill(problem: DesignProblem, columns: np.ndarray, values: np.ndarray) -> np.ndarray:
