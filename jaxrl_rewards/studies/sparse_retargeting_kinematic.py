@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import jax
@@ -11,13 +12,17 @@ from jaxrl_envs.retarget.planar_body import BODIES, FEET, PlanarBody, foot_heigh
 from jaxrl_envs.retarget.planar_clips import (
     PlanarClips,
     clip_times,
+    reference_frame,
     retarget_coordinates,
     unpack,
 )
-from jaxrl_envs.retarget.planar_env import CONTACT_HEIGHT
+from jaxrl_envs.retarget.planar_env import CONTACT_HEIGHT, PlanarRetarget
 from jaxrl_envs.retarget.planar_motion import HISTORY, RATE, MotionStyle, human_coordinates
 
 from jaxrl_rewards.rewards.imitation import retarget_reward
+
+APART = 10
+"""Frames between those put into the world."""
 
 
 def kinematic_checks(styles: MotionStyle, seconds: float) -> dict[str, float]:
@@ -42,10 +47,13 @@ def kinematic_checks(styles: MotionStyle, seconds: float) -> dict[str, float]:
             "feet relative to root": _feet_from_root(body, q) / scale
             - _feet_from_root(human, user),
             "lowest foot on the ground": lowest / scale,
-            "reference on itself": 1.0 - _own_reward(body, q),
         }
 
-    found = [jax.device_get(gaps(body, styles)) for body in BODIES.values()]
+    def all_gaps(body: PlanarBody) -> dict[str, np.ndarray]:
+        own = 1.0 - _own_reward(body, styles, clip_times(seconds))
+        return jax.device_get({**gaps(body, styles), "reference on itself": own})
+
+    found = [all_gaps(body) for body in BODIES.values()]
     return {name: max(float(np.abs(one[name]).max()) for one in found) for name in found[0]}
 
 
@@ -72,30 +80,19 @@ def _feet_from_root(body: PlanarBody, q: jax.Array) -> jax.Array:
     return keypoints(body, q)[..., FEET, :] - q[..., None, :2]
 
 
-def _own_reward(body: PlanarBody, q: jax.Array) -> jax.Array:
-    """The imitation reward of a character that is where its reference is."""
-    points = keypoints(body, q)
-    still = jnp.zeros_like(points)
+def _own_reward(body: PlanarBody, styles: MotionStyle, times: jax.Array) -> jax.Array:
+    """The imitation reward that the world gives a character put on its reference; `[clips, times]`,
+    of every `APART`th frame."""
+    rows = jax.vmap(lambda style: jax.vmap(lambda now: reference_frame(body, style, now))(times))
+    clips = PlanarClips(table=jax.jit(rows)(styles))
+    env = PlanarRetarget(body)
+    params = env.params_with(clips)
 
-    def one(q, points, still):
-        parts = retarget_reward(
-            q=q[3:],
-            q_ref=q[3:],
-            qd=q[3:],
-            qd_ref=q[3:],
-            mapped_mask=jnp.ones_like(q[3:]),
-            keypoints=points,
-            keypoints_ref=points,
-            keypoints_vel=still,
-            keypoints_vel_ref=still,
-            root_height=q[1],
-            root_height_ref=q[1],
-            root_angle_error=jnp.zeros(()),
-            contact=jnp.ones((2,)),
-            contact_ref=jnp.ones((2,)),
-            action=q[3:],
-            prev_action=q[3:],
-        )
-        return parts["imitation"]
+    def one(clip, frame):
+        seen = env.start_at(clip, frame, params)[0].tracking
+        fields = {field.name: getattr(seen, field.name) for field in dataclasses.fields(seen)}
+        return retarget_reward(**fields)["imitation"]
 
-    return jax.vmap(jax.vmap(one))(q, points, still)
+    count, frames = clips.table.shape[:2]
+    every = jax.vmap(jax.vmap(one, (None, 0)), (0, None))
+    return jax.jit(every)(jnp.arange(count), jnp.arange(HISTORY, frames, APART))

@@ -70,6 +70,7 @@ def test_warp_says_what_is_missing(model):
     ("arguments", "says"),
     [
         ({"substeps": 0}, "substeps is 0"),
+        ({"iterations": 0}, "iterations is 0"),
         ({"outputs": ("body_pos", "body_mass")}, "output 'body_mass' is unknown"),
         ({"threads": 0}, "threads must be"),
         ({"limit": float("nan")}, "limit is nan"),

@@ -199,6 +199,25 @@ def test_faults_of_the_stream_have_the_asked_size():
     assert np.all(received[:, 1:] == 0)
 
 
+def test_streams_of_any_quality_are_lifted_by_vmap():
+    """Without faults no number is drawn; a batch of both kinds must not notice."""
+    perfect = perfect_sensors()
+    noisy = perfect.replace(position_noise=jnp.float32(0.1), drop=jnp.float32(0.5))
+    point = Points(
+        position=jnp.ones((3, 3)),
+        rotation=jnp.tile(jnp.array([1.0, 0.0, 0.0, 0.0]), (3, 1)),
+        velocity=jnp.zeros((3, 3)),
+    )
+    key = jax.random.key(5)
+    both = jax.tree.map(lambda *leaves: jnp.stack(leaves), perfect, noisy)
+    lifted = jax.vmap(corrupt, (None, None, 0))(key, point, both)
+    for index, params in enumerate((perfect, noisy)):
+        for one, many in zip(jax.tree.leaves(corrupt(key, point, params)), jax.tree.leaves(lifted)):
+            np.testing.assert_allclose(many[index], one, atol=1e-6)
+    assert np.array_equal(lifted[0].position[0], point.position)
+    assert np.abs(lifted[0].position[1] - point.position).max() > 0.01
+
+
 def test_a_late_stream_shows_the_past():
     _, params, reset, step = world()
     late = params.replace(sensors=params.sensors.replace(latency=jnp.asarray(2, jnp.int32)))

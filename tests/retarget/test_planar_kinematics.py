@@ -161,6 +161,16 @@ def test_a_broken_step_is_noticed(monkeypatch, human_clips):
     assert worst["feet relative to root"] > 1e-4 and worst["rest pose to rest pose"] > 1e-4
 
 
+def test_a_world_that_misplaces_its_character_is_noticed(monkeypatch, human_clips):
+    _, styles = human_clips
+    from jaxrl_envs.retarget import planar_env
+
+    original = planar_env.keypoints
+    monkeypatch.setattr(planar_env, "keypoints", lambda body, q: original(body, q) + 0.005)
+    worst = kinematic_checks(jax.tree.map(lambda leaf: leaf[:2], styles), 0.5)
+    assert worst["reference on itself"] > 1e-4 and worst["feet relative to root"] < 1e-5
+
+
 @pytest.mark.slow
 def test_kinematic_row_follows_itself(human_clips):
     clips, _ = human_clips

@@ -1,4 +1,4 @@
-"""Craftax as ours: a world with achievements, which become messages to annotate."""
+"""Craftax as ours: gymnax's interface, and achievements that become messages to annotate."""
 
 from __future__ import annotations
 
@@ -8,17 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from jaxrl_envs.adapters.common import (
-    ForeignParams,
-    ForeignState,
-    finish_foreign_step,
-    import_library,
-    like,
-    native_reward,
-    start_foreign,
-)
-from jaxrl_envs.adapters.gymnax import convert_space, strong
-from jaxrl_rewards.core import EnvSpec, InputError, TimeStep, first_timestep
+from jaxrl_envs.adapters.common import ForeignParams, ForeignState, import_library
+from jaxrl_envs.adapters.gymnax import GymnaxEnv
+from jaxrl_rewards.core import InputError, TimeStep
 
 NO_LIMIT = 2**31 - 1
 
@@ -43,7 +35,7 @@ def from_craftax(name: str = "Craftax-Classic-Symbolic-v1") -> CraftaxEnv:
     return CraftaxEnv(env, [achievement.name for achievement in achievements])
 
 
-class CraftaxEnv:
+class CraftaxEnv(GymnaxEnv):
     """See `from_craftax`.
 
     - Observation, action: Craftax's, spaces converted.
@@ -53,48 +45,28 @@ class CraftaxEnv:
       unlocked (the first of several); 0 when it unlocked none.
     """
 
-    differentiable = False
-
     def __init__(self, env: Any, achievements: list[str]):
-        self._env = env
         defaults = env.default_params
-        self._params = jax.tree.map(strong, defaults.replace(max_timesteps=NO_LIMIT))
+        super().__init__(
+            env,
+            defaults.replace(max_timesteps=NO_LIMIT),
+            library="craftax",
+            max_steps=int(defaults.max_timesteps),
+        )
         self.texts = ("", *(f"You {name.lower().replace('_', ' ')}." for name in achievements))
         """Every message; 0 is silence."""
-        self.spec = EnvSpec(
-            name=f"craftax/{env.name}",
-            observation_space=convert_space(env.observation_space(defaults)),
-            action_space=convert_space(env.action_space(defaults)),
-            max_steps=int(defaults.max_timesteps),
-            term_names=("native",),
-        )
-        self._template = jax.eval_shape(env.reset_env, jax.random.key(0), self._params)
-
-    def default_params(self) -> ForeignParams:
-        """Craftax's default parameters."""
-        return ForeignParams(
-            inner=self._params,
-            max_steps=jnp.asarray(self.spec.max_steps, jnp.int32),
-            reward=native_reward(),
-        )
 
     def reset(self, key: jax.Array, params: ForeignParams) -> tuple[ForeignState, TimeStep]:
         """Start an episode."""
-        obs, inner = like(self._template, self._env.reset_env(key, params.inner))
-        info = {"message": jnp.zeros((), jnp.int32)}
-        return start_foreign(inner), first_timestep(obs, params.reward.names, info)
+        state, step = super().reset(key, params)
+        return state, step.replace(info={"message": jnp.zeros((), jnp.int32)})
 
     def step(
         self, key: jax.Array, state: ForeignState, action: Any, params: ForeignParams
     ) -> tuple[ForeignState, TimeStep]:
         """Take one step."""
-        obs, inner, reward, terminated, _ = self._env.step_env(
-            key, state.inner, action, params.inner
-        )
-        obs, inner = like(self._template, (obs, inner))
-        no = jnp.zeros((), bool)
-        nxt, step = finish_foreign_step(state, action, inner, obs, reward, terminated, no, params)
-        message = unlocked(state.inner.achievements, inner.achievements)
+        nxt, step = super().step(key, state, action, params)
+        message = unlocked(state.inner.achievements, nxt.inner.achievements)
         return nxt, step.replace(info={"message": message})
 
 

@@ -57,23 +57,27 @@ class GymnaxEnv:
 
     differentiable = False
 
-    def __init__(self, env: Any, gymnax_params: Any):
+    def __init__(
+        self, env: Any, params: Any, *, library: str = "gymnax", max_steps: int | None = None
+    ):
+        """`library` names the world; `max_steps` by default the params' own limit, if any."""
         self._env = env
-        self._gymnax_params = jax.tree.map(strong, gymnax_params)
-        limit = int(getattr(gymnax_params, "max_steps_in_episode", 2**31 - 1))
+        self._params = jax.tree.map(_strong, params)
+        if max_steps is None:
+            max_steps = int(getattr(params, "max_steps_in_episode", 2**31 - 1))
         self.spec = EnvSpec(
-            name=f"gymnax/{env.name}",
-            observation_space=convert_space(env.observation_space(gymnax_params)),
-            action_space=convert_space(env.action_space(gymnax_params)),
-            max_steps=limit,
+            name=f"{library}/{env.name}",
+            observation_space=_convert_space(env.observation_space(params)),
+            action_space=_convert_space(env.action_space(params)),
+            max_steps=max_steps,
             term_names=("native",),
         )
-        self._template = jax.eval_shape(env.reset_env, jax.random.key(0), self._gymnax_params)
+        self._template = jax.eval_shape(env.reset_env, jax.random.key(0), self._params)
 
     def default_params(self) -> ForeignParams:
-        """gymnax's default parameters."""
+        """The library's default parameters."""
         return ForeignParams(
-            inner=self._gymnax_params,
+            inner=self._params,
             max_steps=jnp.asarray(self.spec.max_steps, jnp.int32),
             reward=native_reward(),
         )
@@ -95,13 +99,13 @@ class GymnaxEnv:
         return finish_foreign_step(state, action, inner, obs, reward, terminated, no, params)
 
 
-def strong(leaf: Any) -> jax.Array:
+def _strong(leaf: Any) -> jax.Array:
     """`leaf` as an array of the same dtype that is never weakly typed."""
     array = jnp.asarray(leaf)
     return jax.lax.convert_element_type(array, array.dtype)
 
 
-def convert_space(space: Any) -> Space:
+def _convert_space(space: Any) -> Space:
     """A gymnax space as one of ours; InputError for kinds we do not have."""
     kind = type(space).__name__
     if kind == "Discrete":
@@ -111,7 +115,7 @@ def convert_space(space: Any) -> Space:
         high = np.broadcast_to(np.asarray(space.high, np.float64), space.shape)
         return Box(_bound(low), _bound(high), tuple(space.shape), jnp.dtype(space.dtype).type)
     if kind == "Dict":
-        return DictSpace.of(**{name: convert_space(sub) for name, sub in space.spaces.items()})
+        return DictSpace.of(**{name: _convert_space(sub) for name, sub in space.spaces.items()})
     raise InputError(f"gymnax space {space!r} cannot be converted; use Discrete, Box or Dict")
 
 
