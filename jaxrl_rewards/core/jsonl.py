@@ -13,25 +13,24 @@ from jaxrl_rewards.core.files import atomic_write_bytes
 def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
     """The objects of a JSONL file; a last line cut short by a crash is left out.
 
-    InputError names the file and line where another line is no JSON object.
+    InputError where the file cannot be read, and for another line that is no JSON object.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+        lines = Path(path).read_bytes().split(b"\n")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error}; check the path") from error
     entries = []
-    last = max((i for i, line in enumerate(lines) if line.strip()), default=-1)
-    for number, line in enumerate(lines):
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             entry = json.loads(line)
-        except ValueError as error:
-            if number == last and number == len(lines) - 1:
+        except ValueError:
+            if number == len(lines):
                 break
-            raise InputError(f"{path}, line {number + 1} is not JSON: {error}") from error
+            entry = None
         if not isinstance(entry, dict):
-            raise InputError(f"{path}, line {number + 1} must hold an object, got {line[:40]!r}")
+            raise InputError(f"{path}, line {number} is not a JSON object; remove it")
         entries.append(entry)
     return entries
 

@@ -65,28 +65,6 @@ class JsonlLog:
         self._stream.close()
 
 
-def read_jsonl(path: str | os.PathLike) -> list[Row]:
-    """Rows of a JSONL file; a half-written last line is left out.
-
-    Raises:
-      InputError: the file is missing or a line before the last is not a JSON object.
-    """
-    try:
-        lines = Path(path).read_bytes().split(b"\n")
-    except FileNotFoundError:
-        raise InputError(f"no log {os.fspath(path)}; give the folder of a run") from None
-    rows: list[Row] = []
-    for number, line in enumerate(lines[:-1], 1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
-            raise InputError(f"{os.fspath(path)}, line {number} is not a JSON object; remove it")
-        rows.append(row)
-    return rows
-
-
 def history(rows: list[Row]) -> dict[str, np.ndarray]:
     """Columns of the rows as float64 arrays `[rows]` or `[rows, seeds]`; NaN where absent."""
     names = list(dict.fromkeys(name for row in rows for name in row))

@@ -21,6 +21,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.core.jsonl import read_jsonl
 from jaxrl_rewards.core.mesh import replicate, replicated, state_sharding
 from jaxrl_rewards.train import record
 from jaxrl_rewards.train.checkpoint import FOLDER, Checkpoints, abstract_state
@@ -33,7 +34,6 @@ from jaxrl_rewards.train.logging import (
     TensorBoardLog,
     history,
     mean,
-    read_jsonl,
 )
 from jaxrl_rewards.train.plots import learning_curves
 from jaxrl_rewards.train.signals import StopRequest

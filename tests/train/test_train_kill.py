@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from jaxrl_rewards.train.logging import read_jsonl
+from jaxrl_rewards.core.jsonl import read_jsonl
 
 pytestmark = pytest.mark.distributed
 

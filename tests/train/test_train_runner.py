@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from jaxrl_rewards.core import InputError
+from jaxrl_rewards.core.jsonl import read_jsonl
 from jaxrl_rewards.train import NonFiniteUpdates, load_state, run
-from jaxrl_rewards.train.logging import read_jsonl
 from tests.train.toys import BATCH, default_hparams, make_regression
 
 KEY = jax.random.key(3)
