@@ -104,6 +104,8 @@ def test_few_of_ours_import_worlds():
     assert not wrong, wrong
 
 
+MAY_BE_MISSING = {"physics/host_call.py": "jax.experimental.buffer_callback"}
+"""Modules that break with minor releases, imported where their absence is provided for."""
 BANNED = ("envs", "flax.nnx", "jax._src", "jax.pmap", "jax.experimental", "flax.experimental")
 
 
@@ -115,6 +117,7 @@ def test_banned_modules_are_nowhere():
         for path in files(folder)
         for line, name in imports(path)
         if any(name == banned or name.startswith(banned + ".") for banned in BANNED)
+        and not name.startswith(MAY_BE_MISSING.get("/".join(path.parts[-2:]), "\0"))
     ]
     dotted = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in BANNED if "." in name))
     for folder in (LIBRARY, WORLDS):

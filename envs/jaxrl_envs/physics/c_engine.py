@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Array
 
 from jaxrl_envs.physics.derived import state_sensors
+from jaxrl_envs.physics.host_call import call_host
 from jaxrl_envs.physics.state import PhysicsState
 from jaxrl_envs.physics.versions import require_mujoco
 from jaxrl_rewards.core import InputError
@@ -78,10 +79,10 @@ class CEngine:
         return new.replace(bad_physics=new.bad_physics | state.bad_physics), raw
 
     def _call_load(self, start: Array) -> tuple[Array, Array]:
-        return _call_host(self._host_load, self._result_shapes(), start)
+        return call_host(self._host_load, self._result_shapes(), start)
 
     def _call_step(self, packed: Array, given: Array) -> tuple[Array, Array]:
-        return _call_host(self._host_step, self._result_shapes(), packed, given)
+        return call_host(self._host_step, self._result_shapes(), packed, given)
 
     def _result_shapes(self) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
         return (
@@ -207,7 +208,11 @@ class _Simulations:
         # as `reset` gets it from jax, and as the other engines have it
         self.rest = self.batch.state[0].astype(np.float32).astype(np.float64)
         states = {name: self.batch.bind(name) for name in names if name in _OF_STEP}
-        motions = [name for name in names if name not in _OF_STEP]
+        motions = [
+            name
+            for name in names
+            if name not in _OF_STEP and (name != "sensordata" or state_sensors(model).any())
+        ]
         # Its own steps leave the batch's positions one substep late. A second one, without the
         # contacts that make a step dear, brings them up to date at a tenth of a step's cost.
         self._moving = (
@@ -308,21 +313,6 @@ def _columns(shapes: dict[str, tuple[int, ...]]) -> tuple[dict[str, slice], int]
         columns[name] = slice(at, at + size)
         at += size
     return columns, at
-
-
-def _call_host(
-    host: Callable[..., None], shapes: tuple[jax.ShapeDtypeStruct, ...], *operands: Array
-) -> tuple[Array, ...]:
-    """Call `host` with all worlds' operands and with its results, which it writes."""
-
-    def make(*given: Any) -> tuple[np.ndarray, ...]:
-        given = tuple(map(np.asarray, given))
-        lead = given[0].shape[:-1]
-        results = tuple(np.empty((*lead, *one.shape), one.dtype) for one in shapes)
-        host(*given, *results)
-        return results
-
-    return jax.pure_callback(make, shapes, *operands, vmap_method="broadcast_all")
 
 
 def _not_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:

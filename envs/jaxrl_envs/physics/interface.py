@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxrl_envs.physics.derived import Derivation, derivation
+from jaxrl_envs.physics.derived import Derivation, derivation, state_sensors
+from jaxrl_envs.physics.site_motion import OF_SITES, has_closed_form, site_motion
 from jaxrl_envs.physics.state import DEFAULT_OUTPUTS, OUTPUTS, PhysicsState
 from jaxrl_envs.physics.versions import require_mujoco
 from jaxrl_rewards.core import InputError
@@ -41,6 +43,7 @@ class Physics:
     outputs: tuple[str, ...]
     _engine: Any
     _derive: Derivation
+    _place: Callable[[Array, Array], dict[str, Array]]
 
     @property
     def dt(self) -> float:
@@ -65,7 +68,7 @@ class Physics:
         given = {"qpos": (qpos, model.nq), "qvel": (qvel, model.nv), "act": (act, model.na)}
         arrays = {name: _vector(name, *value) for name, value in given.items()}
         state, raw = self._engine.reset(**arrays)
-        return state.replace(**self._derive(raw))
+        return self._with_outputs(state, raw)
 
     def set_state(
         self,
@@ -105,7 +108,10 @@ class Physics:
                     f"({self.model.nbody}, 6), and lift batches by vmap"
                 )
         new, raw = self._engine.step(state, ctrl, body_force)
-        return new.replace(**self._derive(raw))
+        return self._with_outputs(new, raw)
+
+    def _with_outputs(self, state: PhysicsState, raw: dict[str, Array]) -> PhysicsState:
+        return state.replace(**self._derive(raw), **self._place(state.qpos, state.qvel))
 
 
 def make_physics(
@@ -161,7 +167,8 @@ def make_physics(
     if not limit > 0:
         raise InputError(f"limit is {limit}; give a number above 0")
     model = copy.copy(model)
-    derive = derivation(model, tuple(outputs))
+    placed = _placed(model, outputs) if engine == "c" else ()
+    derive = derivation(model, tuple(name for name in outputs if name not in placed))
     made = _make_engine(
         engine,
         model,
@@ -180,7 +187,18 @@ def make_physics(
         outputs=tuple(outputs),
         _engine=made,
         _derive=derive,
+        _place=site_motion(model, placed),
     )
+
+
+def _placed(model: Any, outputs: tuple[str, ...]) -> tuple[str, ...]:
+    """Outputs that spare a pass of MuJoCo's: all that follow from the new state, or none."""
+    of_state = [name for name in outputs if name not in ("actuator_force", "sensordata")]
+    if "sensordata" in outputs and state_sensors(model).any():
+        return ()
+    if not has_closed_form(model) or any(name not in OF_SITES for name in of_state):
+        return ()
+    return tuple(of_state)
 
 
 def choose_engine(engine: str = "auto") -> str:

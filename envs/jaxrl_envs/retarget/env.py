@@ -77,8 +77,8 @@ class RetargetState:
 
     physics: PhysicsState
     measured: Measured
-    tracking: Tracking
-    """The character beside its reference, as the reward sees it."""
+    contact: Float[Array, "feet"]
+    """1 where a foot touches the ground; at the start, where the reference's does."""
     clip: Int[Array, ""]
     frame: Int[Array, ""]
     """Frame of the reference that the character should be in now."""
@@ -88,8 +88,13 @@ class RetargetState:
     """Control steps taken."""
     action: Float[Array, "J"]
     """The last action, zeros at the start."""
+    prev_action: Float[Array, "J"]
+    """The one before."""
     direction: Float[Array, ""]
     """Angle of pushes and lean in the ground plane, radians."""
+    tracking: Tracking | None = None
+    """The character beside its reference, for the reward to read; not kept between steps, see
+    `Retarget.tracking`."""
 
 
 class Retarget:
@@ -143,11 +148,8 @@ class Retarget:
         self._mapped = jnp.asarray(self.character.joint_map >= 0, jnp.float32)
         self._max_steps = max_steps
         reward = retarget_terms(default_weights())
-        state, _ = jax.eval_shape(self.reset, jax.random.key(0), self.default_params())
-        sizes = {
-            name: value.shape
-            for name, value in jax.eval_shape(self._observe, state, self._library).items()
-        }
+        _, first = jax.eval_shape(self.reset, jax.random.key(0), self.default_params())
+        sizes = {name: value.shape for name, value in first.obs.items()}
         self.spec = EnvSpec(
             name=f"retarget-{self.character.name}",
             observation_space=DictSpace.of(
@@ -194,19 +196,20 @@ class Retarget:
         direction = jax.random.uniform(key_direction, (), maxval=2 * np.pi)
         # The reference touches the ground where the character would, had the servos settled.
         contact = library.contact[clip, frame]
-        tracking = self._track(library, physics, contact, clip, frame, zeros, zeros)
         state = RetargetState(
             physics=physics,
             measured=first_memory(points, received),
-            tracking=tracking,
+            contact=contact,
             clip=clip.astype(jnp.int32),
             frame=frame,
             start=start.astype(jnp.int32),
             time=jnp.zeros((), jnp.int32),
             action=zeros,
+            prev_action=zeros,
             direction=direction,
         )
-        obs = self._observe(state, library)
+        tracking = self.tracking(state, params)
+        obs = self._observe(state, tracking, library)
         no, zero = jnp.zeros((), bool), jnp.zeros((), jnp.float32)
         names = params.reward.names
         return state, TimeStep(
@@ -217,7 +220,7 @@ class Retarget:
             terminated=no,
             truncated=no,
             final_obs=obs,
-            info=self._info(state, no, no),
+            info=self._info(state, tracking, no, no),
         )
 
     def step(
@@ -234,7 +237,6 @@ class Retarget:
         physics = self.physics.step(state.physics, target, force)
         frame = jnp.minimum(state.frame + 1, library.length[state.clip] - 1)
         contact = (physics.sensordata > 0).astype(jnp.float32)
-        tracking = self._track(library, physics, contact, state.clip, frame, action, state.action)
         shown = jnp.maximum(frame - params.sensors.latency, 0)
         points, received = corrupt(
             key, jax.tree.map(lambda leaf: leaf[state.clip, shown], library.sensed), params.sensors
@@ -242,12 +244,14 @@ class Retarget:
         nxt = state.replace(
             physics=physics,
             measured=remember(state.measured, points, received),
-            tracking=tracking,
+            contact=contact,
             frame=frame,
             time=state.time + 1,
             action=action,
+            prev_action=state.action,
         )
-        out = params.reward.evaluate(state, action, nxt)
+        tracking = self.tracking(nxt, params)
+        out = params.reward.evaluate(state, action, nxt.replace(tracking=tracking))
         scale = self.character.scale
         terminated = physics.bad_physics | early_termination(
             tracking.keypoints,
@@ -260,7 +264,7 @@ class Retarget:
         )
         truncated = (nxt.time >= params.max_steps) | (frame >= library.length[state.clip] - 1)
         sound = ~physics.bad_physics
-        obs = self._observe(nxt, library)
+        obs = self._observe(nxt, tracking, library)
         return nxt, TimeStep(
             obs=obs,
             reward=jnp.where(sound, out.total, 0.0),
@@ -269,7 +273,7 @@ class Retarget:
             terminated=terminated,
             truncated=truncated,
             final_obs=obs,
-            info=self._info(nxt, terminated, terminated | truncated),
+            info=self._info(nxt, tracking, terminated, terminated | truncated),
         )
 
     def reference_action(self, state: RetargetState, params: RetargetParams) -> Float[Array, "J"]:
@@ -281,17 +285,11 @@ class Retarget:
         aim = aim + params.look_ahead * library.qvel[state.clip, frame, 6:]
         return (aim - self._rest) / params.action_scale
 
-    def _track(
-        self,
-        library: ReferenceLibrary,
-        physics: PhysicsState,
-        contact: Float[Array, "feet"],
-        clip: Int[Array, ""],
-        frame: Int[Array, ""],
-        action: Float[Array, "J"],
-        previous: Float[Array, "J"],
-    ) -> Tracking:
-        scale = self.character.scale
+    def tracking(self, state: RetargetState, params: RetargetParams) -> Tracking:
+        """The character beside its reference, as the reward sees it; lengths and speeds over the
+        character's scale."""
+        library, physics, scale = params.library, state.physics, self.character.scale
+        clip, frame = state.clip, state.frame
         qpos_ref, qvel_ref = library.qpos[clip, frame], library.qvel[clip, frame]
         return Tracking(
             q=physics.qpos[7:],
@@ -306,14 +304,16 @@ class Retarget:
             root_height=physics.qpos[2] / scale,
             root_height_ref=qpos_ref[2] / scale,
             root_angle_error=quat_angle_between(physics.qpos[3:7], qpos_ref[3:7]),
-            contact=contact,
+            contact=state.contact,
             contact_ref=library.contact[clip, frame],
-            action=action,
-            prev_action=previous,
+            action=state.action,
+            prev_action=state.prev_action,
         )
 
-    def _observe(self, state: RetargetState, library: ReferenceLibrary) -> dict[str, Array]:
-        scale, physics, now = self.character.scale, state.physics, state.tracking
+    def _observe(
+        self, state: RetargetState, now: Tracking, library: ReferenceLibrary
+    ) -> dict[str, Array]:
+        scale, physics = self.character.scale, state.physics
         keypoints = physics.site_pos[self._sites]
         actor = [
             character_features(
@@ -344,8 +344,9 @@ class Retarget:
         force = push * planar(turn) + lean * planar(state.direction)
         return jnp.zeros((self.character.model.nbody, 6), jnp.float32).at[1, :2].set(force)
 
-    def _info(self, state: RetargetState, terminated: Array, ended: Array) -> dict[str, Array]:
-        now = state.tracking
+    def _info(
+        self, state: RetargetState, now: Tracking, terminated: Array, ended: Array
+    ) -> dict[str, Array]:
         distance = jnp.linalg.norm(now.keypoints - now.keypoints_ref, axis=-1)
         return {
             "keypoint_error": jnp.mean(distance),

@@ -31,7 +31,7 @@ def play(world: Any, params: Any, policy: Policy, key: jax.Array, episodes: int,
         state, obs, alive, over = carry
         state, seen = step(keys, state, jax.vmap(policy)(obs), params)
         alive = alive & ~seen.terminated
-        now = state.tracking
+        now = jax.vmap(world.tracking, (0, None))(state, params)
         speed = jnp.linalg.norm(now.keypoints_vel[..., 3:, :2], axis=-1)
         out = {
             "alive": alive,
