@@ -32,9 +32,19 @@ def test_an_avatar_is_trained_resumed_and_evaluated(tmp_path, capsys):
     assert "undisturbed: follows" in capsys.readouterr().out
 
 
-def test_shares_that_cannot_be_followed_are_refused(capsys):
-    assert main(["train", "retarget", "--stop-at-followed", "1.5"]) == 2
-    assert "--stop-at-followed must be above 0 and at most 1" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("flag", "value", "says"),
+    [
+        ("--stop-at-followed", "1.5", "above 0 and at most 1"),
+        ("--log-std", "nan", "between -20 and 2, got nan"),
+        ("--learning-rate", "inf", "above 0 and finite, got inf"),
+        ("--env.position-noise", "nan", "at least 0 and finite, got nan"),
+        ("--minibatches", "7", "7 must divide the 8192 steps"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(flag, value, says, capsys):
+    assert main(["train", "retarget", flag, value]) == 2
+    assert f"{flag} " in (told := capsys.readouterr().err) and says in told
 
 
 def test_a_run_that_arrived_is_not_trained_on(tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -251,18 +252,19 @@ def check_task(task: RetargetTask) -> None:
                     "evaluate_every", "evaluation_episodes", "final_episodes")  # fmt: skip
     checks = {name: (getattr(task, name) >= 1, "at least 1") for name in at_least_one}
     checks |= {
-        name: (getattr(task, name) > 0, "above 0")
+        name: (0 < getattr(task, name) < math.inf, "above 0 and finite")
         for name in ("clip", "learning_rate", "target_kl", "critic_learning_rate")
     }
     limit = task.time_limit_minutes
     checks |= {
         "hidden": (bool(task.hidden) and min(task.hidden) >= 1, "widths of at least 1"),
+        "log_std": (-20 <= task.log_std <= 2, "between -20 and 2"),
         "discount": (0 <= task.discount < 1, "at least 0 and below 1"),
         "trace_decay": (0 <= task.trace_decay <= 1, "between 0 and 1"),
         "seed": (0 <= task.seed < 2**32, "between 0 and 2**32 - 1"),
         "clone_rounds": (task.clone_rounds >= 0, "at least 0"),
         "time_limit_minutes": (limit is None or limit > 0, "above 0"),
-        "picture_seconds": (task.picture_seconds >= 0, "at least 0"),
+        "picture_seconds": (0 <= task.picture_seconds < math.inf, "at least 0 and finite"),
         "stop_at_followed": (
             task.stop_at_followed is None or 0 < task.stop_at_followed <= 1,
             "above 0 and at most 1",
@@ -270,8 +272,8 @@ def check_task(task: RetargetTask) -> None:
         "env.damping": (0 < task.env.damping <= 1, "above 0 and at most 1"),
         "env.drop": (0 <= task.env.drop < 1, "at least 0 and below 1"),
         "env.latency": (task.env.latency >= 0, "at least 0"),
-        "env.position_noise": (task.env.position_noise >= 0, "at least 0"),
-        "env.rotation_noise": (task.env.rotation_noise >= 0, "at least 0"),
+        "env.position_noise": (0 <= task.env.position_noise < math.inf, "at least 0 and finite"),
+        "env.rotation_noise": (0 <= task.env.rotation_noise < math.inf, "at least 0 and finite"),
     }
     for name, (good, needed) in checks.items():
         if not good:
