@@ -27,6 +27,9 @@ class ActionHead(NamedTuple):
     """Log-probability per action component, `[..., K]` (K = 1 for a scalar action)."""
     to_env: Callable[[Any], Any]
     """What the world receives for a stored action (clipping to a Box)."""
+    temper: Callable[[Float[Array, "... P"], Any], Float[Array, "... P"]]
+    """`(output, temperature) -> output` of the distribution to the power of 1 / temperature; under
+    `squash`, of the Gaussian before it."""
 
 
 def action_head(space: Space, *, squash: bool = False, min_log_std: float = -5.0) -> ActionHead:
@@ -49,6 +52,10 @@ def _same(action: Any) -> Any:
     return action
 
 
+def _divided(logits: Array, temperature: Any) -> Array:
+    return logits / temperature
+
+
 def _categorical_head(n: int) -> ActionHead:
     def sample(key, output):
         distribution = distributions.Categorical(logits=output)
@@ -66,6 +73,7 @@ def _categorical_head(n: int) -> ActionHead:
         mode=lambda output: distributions.Categorical(logits=output).mode(),
         token_log_prob=lambda output, action: log_prob(output, action)[..., None],
         to_env=_same,
+        temper=_divided,
     )
 
 
@@ -94,6 +102,7 @@ def _multi_categorical_head(nvec: tuple[int, ...]) -> ActionHead:
         mode=lambda output: distribution(output).mode(),
         token_log_prob=lambda output, action: distribution(output).log_prob(action),
         to_env=_same,
+        temper=_divided,
     )
 
 
@@ -150,6 +159,11 @@ def _gaussian_head(space: Box, squash: bool, min_log_std: float) -> ActionHead:
     def to_env(action):
         return centre + half * action if squash else jnp.clip(action, low, high)
 
+    def temper(output, temperature):
+        # a normal density to the power of 1 / T has the same mean and T times the variance
+        wider = output[..., size:] + 0.5 * jnp.log(jnp.asarray(temperature, output.dtype))
+        return jnp.concatenate([output[..., :size], wider], axis=-1)
+
     def sample(key, output):
         joint = distribution(output)
         action = joint.sample(key)
@@ -163,4 +177,5 @@ def _gaussian_head(space: Box, squash: bool, min_log_std: float) -> ActionHead:
         mode=lambda output: distribution(output).mode(),
         token_log_prob=token_log_prob,
         to_env=to_env,
+        temper=temper,
     )

@@ -87,7 +87,8 @@ class GRPOHParams:
     kl_coefficient: Any = 0.04
     """β of the divergence to the reference policy, added to the loss; 0 switches it off."""
     temperature: Any = 1.0
-    """Divides categorical logits when sampling and in every log-probability."""
+    """Of the policy, when sampling and in every log-probability: divides categorical logits and
+    multiplies a Gaussian's variance. Above 0."""
     max_grad_norm: Any = 1.0
 
 
@@ -156,8 +157,8 @@ def make_grpo(
             key,
             env,
             env_params,
-            lambda obs: network.actor(state.params, obs, ())[0] / temperature,
-            lambda obs: network.actor(state.buffer, obs, ())[0] / temperature,
+            lambda obs: head.temper(network.actor(state.params, obs, ())[0], temperature),
+            lambda obs: head.temper(network.actor(state.buffer, obs, ())[0], temperature),
             head,
             num_prompts=config.num_prompts,
             group_size=config.group_size,
@@ -170,7 +171,7 @@ def make_grpo(
         }
 
         def loss_fn(params):
-            output = network.actor(params, answers.obs, ())[0] / temperature
+            output = head.temper(network.actor(params, answers.obs, ())[0], temperature)
             log_prob = head.token_log_prob(output, answers.action)
             return grpo_loss(log_prob, answers, advantage, config, numbers)
 

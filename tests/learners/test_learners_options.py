@@ -248,6 +248,21 @@ def test_action_heads_are_consistent(space, squash):
         assert bool(space.contains(head.to_env(sample)).all())
 
 
+@pytest.mark.parametrize(
+    "space", [Discrete(4), MultiDiscrete((2, 4)), Box(-2.0, 1.0, (2,)), Box(-2.0, 1.0, ())], ids=str
+)
+def test_a_temperature_is_a_power_of_the_distribution(space):
+    head = action_head(space)
+    output = jnp.broadcast_to(
+        0.5 * jax.random.normal(jax.random.key(0), (head.size,)), (9, head.size)
+    )
+    action, log_prob = head.sample(jax.random.key(1), output)
+    warm = head.log_prob(head.temper(output, 2.0), action)
+    np.testing.assert_allclose(warm - warm[0], (log_prob - log_prob[0]) / 2.0, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(head.temper(output, 1.0), output)
+    np.testing.assert_array_equal(head.mode(head.temper(output, 2.0)), head.mode(output))
+
+
 @pytest.mark.slow
 def test_entropies_are_those_of_samples():
     """Monte Carlo: -E log p, for every kind of head."""
