@@ -80,7 +80,13 @@ class _TrackingTerm(RewardTerm):
 
     def value(self, prev: Any, action: Any, nxt: Any) -> Float[Array, ""]:
         """The value for the moment reached."""
-        return self.score(getattr(nxt, "tracking", nxt))
+        now = getattr(nxt, "tracking", nxt)
+        if now is None:
+            raise ValueError(
+                f"the term {self.name!r} reads nxt.tracking, which is None; fill it in by "
+                "nxt.replace(tracking=world.tracking(nxt, params))"
+            )
+        return self.score(now)
 
 
 @record

@@ -302,3 +302,35 @@ def test_cores_are_counted_where_the_system_has_no_affinity(monkeypatch):
     assert usable_cores() == 6
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert usable_cores() == 1
+
+
+def test_sensors_of_limits_contacts_and_springs_are_those_of_the_state():
+    """They need the forces that the pass over a new state leaves out elsewhere."""
+    kinds = mujoco.mjtSensor
+    spec = mujoco.MjSpec()
+    spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[1, 1, 1])
+    body = spec.worldbody.add_body(pos=[0, 0, 0.05])
+    body.add_geom(size=[0.1, 0.1, 0.1])
+    body.add_joint(
+        name="lift",
+        type=mujoco.mjtJoint.mjJNT_SLIDE,
+        axis=[0, 0, 1],
+        range=[0.1, 0.2],
+        limited=mujoco.mjtLimited.mjLIMITED_TRUE,
+        stiffness=[50.0, 0, 0],
+        springref=0.3,
+    )
+    spec.add_sensor(
+        type=kinds.mjSENS_JOINTLIMITPOS, objtype=mujoco.mjtObj.mjOBJ_JOINT, objname="lift"
+    )
+    spec.add_sensor(type=kinds.mjSENS_E_POTENTIAL)
+    model = spec.compile()
+    physics = make_physics(model, engine="c", outputs=("sensordata",))
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    assert data.sensordata[0] < 0 < data.sensordata[1]
+    np.testing.assert_allclose(physics.reset().sensordata, data.sensordata, rtol=1e-6)
+    state = physics.step(physics.reset(), jnp.zeros(0))
+    mujoco.mj_step(model, data)
+    mujoco.mj_forward(model, data)
+    np.testing.assert_allclose(state.sensordata, data.sensordata, rtol=1e-6)

@@ -19,11 +19,17 @@ def halves(x, y, sums, count):
     count[...] = x.shape[-1]
 
 
+def zeros(x):
+    return tuple(jnp.zeros(shape.shape, shape.dtype) for shape in SHAPES)
+
+
 @pytest.mark.parametrize("in_place", [True, False])
 def test_nested_vmap_and_scan_give_the_host_the_whole_batch(in_place, monkeypatch):
     if in_place and host_call.buffer_callback is None:
         pytest.skip("this jax cannot write results in place")
-    if not in_place:
+    if in_place:  # the other way would call nobody
+        monkeypatch.setattr(host_call, "_by_copies", lambda host, shapes, x, y: zeros(x))
+    else:
         monkeypatch.setattr(host_call, "buffer_callback", None)
     seen = []
 

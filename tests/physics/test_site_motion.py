@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 import pytest
 from jaxrl_envs.physics import make_physics
-from jaxrl_envs.physics.site_motion import MOST_SITES, OF_SITES, has_closed_form, site_motion
+from jaxrl_envs.physics.site_motion import OF_SITES, has_closed_form, site_motion
 
 KINDS = {
     "free": (mujoco.mjtJoint.mjJNT_FREE,),
@@ -19,8 +19,8 @@ KINDS = {
 
 
 def tree(rng, kinds, *, sites=1):
-    """A branching tree: every body turned and displaced, every joint off its centre on a skew axis,
-    one of them along a coordinate axis and one against it."""
+    """A branching tree: every body turned and displaced, every joint off its centre. First joints
+    have an axis along a coordinate, second ones against it, third ones a skew one."""
     spec = mujoco.MjSpec()
     bodies = [spec.worldbody]
     spec.worldbody.add_site(pos=[0.1, 0.2, 0.3])
@@ -28,10 +28,13 @@ def tree(rng, kinds, *, sites=1):
         parent = bodies[0] if kind == "free" else bodies[rng.integers(len(bodies))]
         body = parent.add_body(pos=rng.normal(size=3), quat=rng.normal(size=4))
         for i, joint in enumerate(KINDS[kind]):
-            straight = [0.0, 0.0, 0.0]
-            straight[depth % 3] = (-1.0) ** i
-            axis = rng.normal(size=3) if i else straight
-            body.add_joint(type=joint, axis=axis, pos=rng.normal(size=3), ref=0.3 * (i > 1))
+            straight = np.zeros(3)
+            straight[(depth + i) % 3] = (1.0, -1.0, 0.0)[i]
+            axis = straight if i < 2 else rng.normal(size=3)
+            one = body.add_joint(type=joint, axis=axis, pos=rng.normal(size=3))
+            if joint in (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE):
+                one.ref = rng.normal()
+                one.range, one.limited = [-4.0, 4.0], mujoco.mjtLimited.mjLIMITED_TRUE
         body.add_geom(size=[0.1, 0.1, 0.1], pos=rng.normal(size=3), contype=0)
         for _ in range(sites):
             body.add_site(pos=rng.normal(size=3), quat=rng.normal(size=4))
@@ -90,15 +93,50 @@ def test_the_velocity_is_the_derivative_of_the_position():
 
 
 def test_what_has_no_closed_form_is_left_to_mujoco():
-    rng = np.random.default_rng(2)
-    model = tree(rng, ["free", "hinges"])
-    assert has_closed_form(model)
-    assert not has_closed_form(tree(rng, ["free", "none"], sites=MOST_SITES))
+    def changed(name, value):
+        model = tree(np.random.default_rng(2), ["free", "hinges"])
+        getattr(model, name)[-1] = value
+        return model
+
+    assert has_closed_form(changed("jnt_limited", True))
+    assert not has_closed_form(changed("jnt_limited", False))
+    assert not has_closed_form(changed("jnt_range", [-4.0, 1e3]))
+    assert not has_closed_form(changed("jnt_axis", [0.0, 2.0, 0.0]))
+    assert not has_closed_form(changed("body_quat", [2.0, 0.0, 0.3, 0.0]))
     spec = mujoco.MjSpec()
     spec.worldbody.add_body(mocap=True).add_site()
     assert not has_closed_form(spec.compile())
+    spec = mujoco.MjSpec()
+    body = spec.worldbody
+    for _ in range(13):
+        body = body.add_body(pos=[0, 0, 0.1])
+        body.add_joint(axis=[0, 1, 0], range=[-1, 1], limited=mujoco.mjtLimited.mjLIMITED_TRUE)
+        body.add_geom(size=[0.1, 0.1, 0.1])
+    body.add_site()
+    assert not has_closed_form(spec.compile())  # its program would be long
     with pytest.raises(ValueError, match="no closed form for 'com'"):
-        site_motion(model, ("site_pos", "com"))
+        site_motion(changed("jnt_limited", True), ("site_pos", "com"))
+
+
+@pytest.mark.parametrize("character", ["human", "dinosaur", "mouse"])
+def test_the_characters_have_a_closed_form_and_skip_mujocos_second_pass(character, monkeypatch):
+    from jaxrl_envs.physics import c_engine
+    from jaxrl_envs.retarget.characters import make_character
+
+    model = make_character(character).model
+    assert has_closed_form(model)
+
+    def second_pass(self, columns):
+        assert self._moving is None, "MuJoCo passes over the new state"
+
+    monkeypatch.setattr(c_engine._Simulations, "refresh", second_pass)
+    physics = make_physics(model, engine="c", outputs=("site_pos", "sensordata"))
+    state = physics.step(physics.reset(), jnp.zeros(model.nu))
+    np.testing.assert_allclose(
+        state.site_pos,
+        expected(model, np.asarray(state.qpos), np.zeros(model.nv))["site_pos"],
+        atol=1e-5,
+    )
 
 
 @pytest.mark.parametrize("more", [(), ("body_pos",), ("com", "actuator_force")])

@@ -300,3 +300,16 @@ def test_bad_arguments_are_named():
         Retarget("human", threads=1, max_steps=0)
     with pytest.raises(InputError, match="frames at 30 Hz"):
         Retarget("human", [generate_motion("walk", seconds=0.1)], threads=1)
+
+
+def test_a_reward_is_evaluated_on_states_that_the_caller_holds():
+    world = Retarget(max_steps=20)
+    params = world.default_params()
+    state, _ = world.reset(jax.random.key(0), params)
+    action = 0.1 * jnp.ones(world.spec.action_space.shape)
+    nxt, seen = jax.jit(world.step)(jax.random.key(1), state, action, params)
+    with pytest.raises(ValueError, match="tracking=world.tracking"):
+        params.reward.evaluate(state, action, nxt)
+    filled = nxt.replace(tracking=world.tracking(nxt, params))
+    out = params.reward.evaluate(state, action, filled)
+    np.testing.assert_allclose(out.total, seen.reward, rtol=1e-5)

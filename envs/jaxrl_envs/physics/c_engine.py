@@ -263,14 +263,27 @@ class _Simulations:
 
 
 def _unconstrained(model: Any) -> Any:
-    """The model without the forces, which positions and velocities of a given state do not need."""
-    disable = require_mujoco().mjtDisableBit
+    """The model without the forces, which positions and velocities of a given state do not need;
+    unchanged where sensors of a state read limits, contacts or springs."""
+    mujoco = require_mujoco()
     model = copy.copy(model)
+    of_state = state_sensors(model).any()
+    if of_state and any(int(kind) in _reads_forces() for kind in model.sensor_type):
+        return model
     for flag in ("CONSTRAINT", "CONTACT", "SPRING", "DAMPER"):
-        model.opt.disableflags |= int(getattr(disable, f"mjDSBL_{flag}"))
-    if not state_sensors(model).any():
-        model.opt.disableflags |= int(disable.mjDSBL_SENSOR)
+        model.opt.disableflags |= int(getattr(mujoco.mjtDisableBit, f"mjDSBL_{flag}"))
+    if not of_state:
+        model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_SENSOR)
     return model
+
+
+def _reads_forces() -> set[int]:
+    """Sensors of positions and velocities that need constraints, contacts or springs; those of the
+    installed MuJoCo."""
+    kinds = ("JOINTLIMITPOS", "JOINTLIMITVEL", "TENDONLIMITPOS", "TENDONLIMITVEL", "CONTACT",
+             "E_POTENTIAL", "PLUGIN", "USER")  # fmt: skip
+    sensor = require_mujoco().mjtSensor
+    return {int(getattr(sensor, f"mjSENS_{k}")) for k in kinds if hasattr(sensor, f"mjSENS_{k}")}
 
 
 class _Silence:

@@ -19,8 +19,12 @@ from jaxrl_envs.physics.versions import require_mujoco
 
 OF_SITES = ("site_pos", "site_linvel", "site_angvel")
 """Outputs that have a closed form. Those of all bodies are as dear as MuJoCo's pass."""
-MOST_SITES, MOST_BODIES = 16, 64
-"""Beyond them the unrolled program would be slow, or long to compile."""
+LONGEST_WAY, LONGEST_WAYS = 12, 100
+"""Joints between the world and one site, and those of all sites together; a joint on a skew axis
+counts as three. XLA computes the way to a site anew for each of its numbers: beyond these lengths
+that is slow, and takes long to compile."""
+WIDEST = 100.0
+"""Radians that a hinge may turn: of a wound-up one, float32 would lose the angle."""
 
 Number = Any
 """A Python float, known when traced, or a float32 scalar."""
@@ -43,9 +47,48 @@ class _Frame:
 
 
 def has_closed_form(model: Any) -> bool:
-    """Whether `site_motion` covers a model: few sites and bodies, no mocap bodies."""
-    few = 0 < model.nsite <= MOST_SITES and model.nbody <= MOST_BODIES
-    return few and not (np.asarray(model.body_mocapid) >= 0).any()
+    """Whether `site_motion` is exact for a model and cheaper than MuJoCo's pass.
+
+    There are sites, no mocap bodies, axes and quaternions of the model are of unit length, hinges
+    are limited, and the ways to the sites are short.
+    """
+    lengths = np.linalg.norm(np.asarray(model.body_quat), axis=1)
+    if model.nsite == 0 or (np.asarray(model.body_mocapid) >= 0).any() or not _are_one(lengths):
+        return False
+    ways = []
+    for body in model.site_bodyid:
+        joints = _joints_to(model, int(body))
+        if not all(_is_plain(model, j) for j in joints):
+            return False
+        ways.append(sum(_weight(model, j) for j in joints))
+    return max(ways) <= LONGEST_WAY and sum(ways) <= LONGEST_WAYS
+
+
+def _is_plain(model: Any, joint: int) -> bool:
+    """Whether the joint's axis is a unit vector and, of a hinge, its angle limited."""
+    kinds = require_mujoco().mjtJoint
+    kind = int(model.jnt_type[joint])
+    if kind not in (int(kinds.mjJNT_HINGE), int(kinds.mjJNT_SLIDE)):
+        return True
+    if kind == int(kinds.mjJNT_HINGE):
+        narrow = np.abs(model.jnt_range[joint]).max() <= WIDEST
+        if not (model.jnt_limited[joint] and narrow):
+            return False
+    return _are_one(np.linalg.norm(model.jnt_axis[joint]))
+
+
+def _weight(model: Any, joint: int) -> int:
+    """What a joint adds to the length of a way."""
+    kinds = require_mujoco().mjtJoint
+    kind = int(model.jnt_type[joint])
+    if kind == int(kinds.mjJNT_FREE):
+        return 0
+    straight = np.abs(model.jnt_axis[joint]).max() == 1.0
+    return 1 if straight or kind == int(kinds.mjJNT_BALL) else 3
+
+
+def _are_one(lengths: Any) -> bool:
+    return bool((np.abs(np.asarray(lengths) - 1.0) <= 1e-6).all())
 
 
 def site_motion(
@@ -53,7 +96,8 @@ def site_motion(
 ) -> Callable[[Float[Array, "nq"], Float[Array, "nv"]], dict[str, Float[Array, "nsite 3"]]]:
     """`place(qpos, qvel)`: the outputs, of `OF_SITES`, of a compiled model with a closed form.
 
-    Float32, within rounding of MuJoCo's own (some 1e-6 of the model's size). Quaternions of free
+    Float32 throughout, where MuJoCo's own pass takes float64: within some 1e-6 of the model's size
+    and of the root's distance from the origin. Quaternions of free
     and ball joints are normalised as MuJoCo does; one of length 0 counts as no rotation. Works
     under `jit`, `vmap` and `grad`.
     """
@@ -62,7 +106,7 @@ def site_motion(
         raise ValueError(f"no closed form for {unknown[0]!r}; known are {', '.join(OF_SITES)}")
     if not outputs:
         return lambda qpos, qvel: {}
-    wanted = _with_ancestors(model, model.site_bodyid)
+    wanted = {b for body in model.site_bodyid for b in _way_to(model, int(body))}
     attributes = {"site_pos": "pos", "site_linvel": "linear", "site_angvel": "angular"}
 
     def place(qpos: Float[Array, "nq"], qvel: Float[Array, "nv"]) -> dict[str, Array]:
@@ -79,14 +123,19 @@ def site_motion(
     return place
 
 
-def _with_ancestors(model: Any, bodies: np.ndarray) -> set[int]:
-    """The bodies and all that they hang from."""
-    found: set[int] = set()
-    for body in map(int, bodies):
-        while body not in found:
-            found.add(body)
-            body = int(model.body_parentid[body])
-    return found
+def _way_to(model: Any, body: int) -> list[int]:
+    """The body and all that it hangs from, without the world."""
+    way = []
+    while body:
+        way.append(body)
+        body = int(model.body_parentid[body])
+    return way
+
+
+def _joints_to(model: Any, body: int) -> list[int]:
+    """The joints between the world and a body."""
+    spans = [(int(model.body_jntadr[b]), int(model.body_jntnum[b])) for b in _way_to(model, body)]
+    return [j for first, count in spans for j in range(first, first + count)]
 
 
 def _walk(model: Any, wanted: set[int], qpos: Array, qvel: Array) -> dict[int, _Frame]:
@@ -96,7 +145,7 @@ def _walk(model: Any, wanted: set[int], qpos: Array, qvel: Array) -> dict[int, _
     angles = qpos - jnp.asarray(model.qpos0, qpos.dtype)
     sine, cosine = jnp.sin(angles), jnp.cos(angles)
     frames = {0: _Frame(_NOWHERE, _UPRIGHT, _NOWHERE, _NOWHERE)}
-    for body in sorted(wanted - {0}):  # parents come first
+    for body in sorted(wanted):  # parents come first
         frame = _fixed_to(
             frames[int(model.body_parentid[body])],
             _vector(model.body_pos[body]),

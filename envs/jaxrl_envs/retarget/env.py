@@ -93,8 +93,8 @@ class RetargetState:
     direction: Float[Array, ""]
     """Angle of pushes and lean in the ground plane, radians."""
     tracking: Tracking | None = None
-    """The character beside its reference, for the reward to read; not kept between steps, see
-    `Retarget.tracking`."""
+    """The character beside its reference, for rewards to read. Steps fill it in and do not keep it:
+    to evaluate a reward yourself, `state.replace(tracking=world.tracking(state, params))`."""
 
 
 class Retarget:
@@ -251,7 +251,10 @@ class Retarget:
             prev_action=state.action,
         )
         tracking = self.tracking(nxt, params)
-        out = params.reward.evaluate(state, action, nxt.replace(tracking=tracking))
+        before = self.tracking(state, params)  # costs nothing where no reward reads it
+        out = params.reward.evaluate(
+            state.replace(tracking=before), action, nxt.replace(tracking=tracking)
+        )
         scale = self.character.scale
         terminated = physics.bad_physics | early_termination(
             tracking.keypoints,
