@@ -123,7 +123,8 @@ def run_body(
 ) -> dict[str, Any]:
     """Train and evaluate the arms called `chosen` on one character, all seeds at once.
 
-    Returns `rows[arm][metric]` and `curves[arm][metric]` with a leading axis of seeds, and `q`
+    Returns `rows[arm][metric]`, `curves[arm][metric]` and `survived[arm]` `[seeds, clips]` with a
+    leading axis of seeds, and `q`
     `[clips, steps, 11]`, how the first seed of the first arm follows the unseen clips.
     """
     env = PlanarRetarget(name)
@@ -142,7 +143,7 @@ def run_body(
     )
     gains = jnp.stack([arm.sensor_gain for arm in repeated])
     measured = evaluate(env, learner, states, params, gains, fresh, config.evaluation_steps)
-    shown = measured.pop("q")[0]
+    shown, survived = measured.pop("q")[0], measured.pop("survived")
 
     def by_arm(values: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
         shaped = {
@@ -155,6 +156,7 @@ def run_body(
     return {
         "rows": by_arm(measured),
         "curves": by_arm({name: history[name] for name in CURVES.values()}),
+        "survived": {arm: rows["survived"] for arm, rows in by_arm({"survived": survived}).items()},
         "q": shown,
     }
 
@@ -187,8 +189,11 @@ def run(config: SparseRetargetingConfig, report: Callable[[str, float], None]) -
         title: {"x": np.arange(config.chunk, config.updates + 1, config.chunk)} for title in CURVES
     }
     shown: dict[str, np.ndarray] = {}
+    blind = np.zeros(config.evaluation_clips, bool)
     for (body, chosen, _), part in zip(jobs, found, strict=True):
         shown.setdefault(body, part["q"])
+        if BLIND in chosen:
+            blind = part["survived"][BLIND].any(axis=0)
         for arm in chosen:
             row = arm if body == "human" else f"{arm}, {body}-like"
             table[row] = {name: list(map(float, v)) for name, v in part["rows"][arm].items()}
@@ -201,6 +206,7 @@ def run(config: SparseRetargetingConfig, report: Callable[[str, float], None]) -
         "samples per run": config.num_envs * config.unroll_length * config.updates,
         "runs": sum(len(chosen) for _, chosen, _ in jobs) * config.seeds,
         "evaluation": f"{config.evaluation_clips} motions of {config.evaluation_steps} steps",
+        "followed blind": blind_speeds(np.asarray(styles.speed), blind),
         "kinematic checks": kinematic_checks(styles, config.evaluation_steps / 30.0),
     }
     figures = {
@@ -208,6 +214,17 @@ def run(config: SparseRetargetingConfig, report: Callable[[str, float], None]) -
         "sparse_retargeting_bars.png": lambda figure: draw_bars(figure, table),
     }
     return StudyResult(arms=table, curves=curves, budget=budget, figures=figures)
+
+
+def blind_speeds(speeds: np.ndarray, survived: np.ndarray) -> dict[str, Any]:
+    """Which motions are followed to their end though nothing is sensed: how many, the users'
+    highest speed in them, and how many of all motions are no faster."""
+    fastest = float(speeds[survived].max(initial=0.0))
+    return {
+        "motions": int(survived.sum()),
+        "fastest, m/s": fastest,
+        "of all, no faster": int((speeds <= fastest).sum()) if survived.any() else 0,
+    }
 
 
 STUDY = Study(

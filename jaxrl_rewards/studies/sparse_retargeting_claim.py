@@ -115,8 +115,19 @@ def claim(result: StudyResult, config: Any) -> Verdict:
         required=required,
         seeds=config.seeds,
         interval=interval,
-        notes=(*missed, *_notes(values)),
+        notes=(*missed, *_blind_note(result.budget.get("followed blind")), *_notes(values)),
     )
+
+
+def _blind_note(found: dict[str, Any] | None) -> list[str]:
+    """What users do in motions that a body follows without sensing them."""
+    if not found or not found["motions"]:
+        return []
+    return [
+        f"{BLIND}: in the {found['motions']} motions that a seed follows to the end the user walks "
+        f"at most {found['fastest, m/s']:.3f} m/s; of all motions {found['of all, no faster']} are "
+        "no faster"
+    ]
 
 
 def _notes(values: Any) -> list[str]:

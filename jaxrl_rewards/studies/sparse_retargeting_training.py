@@ -153,7 +153,8 @@ def evaluate(
     """Follow every clip from its beginning for `steps` steps with the mean action.
 
     Returns `q` float32 `[runs, clips, steps, 11]`, the character's coordinates (beyond the end of
-    an episode it goes on as it can), and per run: `survive` (share of clips followed to the end),
+    an episode it goes on as it can), `survived` bool `[runs, clips]`, and per
+    run: `survive` (share of clips followed to the end),
     `seconds` (mean time to the end of an episode), and, over the steps before it,
     `keypoint_error` (mean distance over the scale, metres), `leg_error` (mean absolute angle,
     radians), `contact_match` (share of feet and steps), `action_change` (mean absolute second
@@ -205,6 +206,7 @@ def evaluate(
         change = total["change"] / jnp.maximum(total["change_steps"], 1.0)
         return {
             "q": jnp.moveaxis(q, 0, 1),
+            "survived": alive,
             "survive": alive.mean(),
             "seconds": (sums["steps"] / RATE).mean(),
             "keypoint_error": total["keypoint"] / taken,

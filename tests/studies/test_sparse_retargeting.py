@@ -74,6 +74,17 @@ def test_each_claim_can_fail(arm, metric, values, word):
     assert any(note.startswith(f"not met: {word}") for note in verdict.notes)
 
 
+def test_motions_followed_blind_are_told_with_their_speed():
+    speeds, survived = np.array([0.5, 0.01, 0.02, 0.9]), np.array([False, False, True, False])
+    found = study.blind_speeds(speeds, survived)
+    assert found == {"motions": 1, "fastest, m/s": 0.02, "of all, no faster": 2}
+    result = typical_result()
+    result.budget["followed blind"] = found
+    assert "at most 0.020 m/s; of all motions 2 are" in " ".join(claim(result, CONFIG).notes)
+    result.budget["followed blind"] = study.blind_speeds(speeds, np.zeros(4, bool))
+    assert not any("no faster" in note for note in claim(result, CONFIG).notes)
+
+
 def test_an_inexact_kinematic_step_fails():
     result = typical_result()
     result.budget["kinematic checks"]["lowest foot on the ground"] = 2e-5
