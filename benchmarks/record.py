@@ -33,9 +33,9 @@ STEPS = (
 )
 WIDTH, LIMIT_BYTES = 1100, 150_000
 PHYSICS = (
-    "--engines c --batch 16 1024 4096 --peers --samples 8192 --repetitions 7",
+    "--engines c --batch 16 1024 4096 --peers --samples 8192 --repetitions 9",
     "--engines c jax --batch 256 --peers mjx mjx-tuned brax --samples 4096",
-    "--env retarget --engines c jax --batch 512 --peers brax --samples 8192 --repetitions 9",
+    "--env retarget --engines c jax --batch 512 --peers brax --samples 8192 --repetitions 21",
 )
 """Runs that share one file: MJX and its peers compile for minutes, so they get one size each."""
 

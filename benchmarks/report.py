@@ -65,9 +65,14 @@ def timed_row(
     unit: str,
     *,
     required: float | None = None,
+    paired: bool = False,
     **extra: Any,
 ) -> dict[str, Any]:
-    """A row of repeated rates (higher is better): medians, and beside them the best calls."""
+    """A row of repeated rates (higher is better): medians, and beside them the best calls.
+
+    `paired`: each of ours was measured in one breath with the peer's of the same number; the ratio
+    is then the median of theirs, which a machine that changes its speed does not reach.
+    """
     best = {
         "ours_best": _rounded(max(ours)),
         "peer_best": _rounded(max(peer)) if peer else None,
@@ -77,9 +82,13 @@ def timed_row(
         "peer_all": [_rounded(value) for value in peer],
     }
     middle = statistics.median(peer) if peer else None
-    return row(
+    made = row(
         what, statistics.median(ours), middle, peer_name, unit, required=required, **best, **extra
     )
+    if paired and peer:
+        ratios = [one / other for one, other in zip(ours, peer, strict=True)]
+        made["ratio"] = _rounded(statistics.median(ratios))
+    return made
 
 
 def write_benchmark(

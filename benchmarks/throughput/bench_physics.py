@@ -45,8 +45,8 @@ NOTES = (
     "Ratios above 1 are better than the peer. Rates are medians of alternating repetitions, "
     "without compile.",
     "mujoco.batch steps the states and controls that engine c's callback was given in the same "
-    "repetition; only its stepping is timed, without derived fields at the new state, copies or "
-    "observations. The random actions of a registered world are drawn beforehand on both sides.",
+    "repetition, right after; only its stepping is timed, without derived fields at the new state, "
+    "copies or observations, and the ratio is the median of the repetitions' ratios. The random actions of a registered world are drawn beforehand on both sides.",
     "brax, mujoco_playground and loco-mujoco have their own humanoids, substeps, observations and "
     "rewards: a scale, not a like-for-like comparison.",
 )
@@ -124,7 +124,14 @@ def measure(batch: int, options: argparse.Namespace, deadline: float) -> list[di
             required = None
         rows.append(
             report.timed_row(
-                name, rates[engine], raw, RAW if raw else "none", UNIT, required=required, **extra
+                name,
+                rates[engine],
+                raw,
+                RAW if raw else "none",
+                UNIT,
+                required=required,
+                paired=True,
+                **extra,
             )
         )
         others = {peer: PEER_NAMES[peer] for peer in options.peers if peer in rates}

@@ -26,6 +26,12 @@ def test_timed_rows_use_medians_and_bests():
     assert row["repetitions"] == 3 and row["required"] == 1.2
 
 
+def test_the_ratio_of_pairs_does_not_feel_a_machine_that_changes_its_speed():
+    ours, peer = [8.0, 4.0, 16.0, 4.0], [10.0, 5.0, 20.0, 4.0]
+    assert report.timed_row("a", ours, peer, "p", "x/s", paired=True)["ratio"] == 0.8
+    assert report.timed_row("a", ours, [], "none", "x/s", paired=True)["ratio"] is None
+
+
 def test_a_file_has_the_fields_that_tables_read(tmp_path):
     path = report.write_benchmark(
         tmp_path / "bench-a.json", "a", [], command="c", seconds=1.0, load=[0.5]

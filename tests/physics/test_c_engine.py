@@ -143,7 +143,7 @@ def test_a_broken_world_touches_no_other(model, physics, rolled, broken):
     elif broken == "force":
         force[2, 1, 0] = np.inf
     else:
-        packed[2].view(np.float64)[4] = np.nan if broken == "state" else 1e9
+        packed[2].view(np.float64)[2] = np.nan if broken == "state" else 1e9  # y of the root
     state = state.replace(packed=jnp.asarray(packed))
     step = jax.jit(jax.vmap(physics.step))
     after = step(state, control, force)
