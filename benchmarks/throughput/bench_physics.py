@@ -46,7 +46,8 @@ NOTES = (
     "without compile.",
     "mujoco.batch steps the states and controls that engine c's callback was given in the same "
     "repetition, right after; only its stepping is timed, without derived fields at the new state, "
-    "copies or observations, and the ratio is the median of the repetitions' ratios. The random actions of a registered world are drawn beforehand on both sides.",
+    "copies or observations, and the ratio is the median of the repetitions' ratios. The random "
+    "actions of a registered world are drawn beforehand on both sides.",
     "brax, mujoco_playground and loco-mujoco have their own humanoids, substeps, observations and "
     "rewards: a scale, not a like-for-like comparison.",
 )
