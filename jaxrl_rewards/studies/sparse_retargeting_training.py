@@ -153,9 +153,8 @@ def evaluate(
     """Follow every clip from its beginning for `steps` steps with the mean action.
 
     Returns `q` float32 `[runs, clips, steps, 11]`, the character's coordinates (beyond the end of
-    an episode it goes on as it can), `survived` bool `[runs, clips]`, and per
-    run: `survive` (share of clips followed to the end),
-    `seconds` (mean time to the end of an episode), and, over the steps before it,
+    an episode it goes on as it can), `survived` bool `[runs, clips]`, and per run: `survive` (share
+    of clips followed to the end), `seconds` (mean time to the end), and, over the steps before it,
     `keypoint_error` (mean distance over the scale, metres), `leg_error` (mean absolute angle,
     radians), `contact_match` (share of feet and steps), `action_change` (mean absolute second
     difference of the servos' targets, rad/s²) and `foot_skate` (mean speed of touching feet, m/s).

@@ -143,7 +143,7 @@ def test_a_broken_world_touches_no_other(model, physics, rolled, broken):
     elif broken == "force":
         force[2, 1, 0] = np.inf
     else:
-        packed[2].view(np.float64)[2] = np.nan if broken == "state" else 1e9  # y of the root
+        packed[2].view(np.float64)[4] = np.nan if broken == "state" else 1e9
     state = state.replace(packed=jnp.asarray(packed))
     step = jax.jit(jax.vmap(physics.step))
     after = step(state, control, force)
@@ -306,29 +306,26 @@ def test_cores_are_counted_where_the_system_has_no_affinity(monkeypatch):
 
 def test_sensors_of_limits_contacts_and_springs_are_those_of_the_state():
     """They need the forces that the pass over a new state leaves out elsewhere."""
-    kinds = mujoco.mjtSensor
-    spec = mujoco.MjSpec()
-    spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[1, 1, 1])
-    body = spec.worldbody.add_body(pos=[0, 0, 0.05])
-    body.add_geom(size=[0.1, 0.1, 0.1])
-    body.add_joint(
-        name="lift",
-        type=mujoco.mjtJoint.mjJNT_SLIDE,
-        axis=[0, 0, 1],
-        range=[0.1, 0.2],
-        limited=mujoco.mjtLimited.mjLIMITED_TRUE,
-        stiffness=[50.0, 0, 0],
-        springref=0.3,
-    )
-    spec.add_sensor(
-        type=kinds.mjSENS_JOINTLIMITPOS, objtype=mujoco.mjtObj.mjOBJ_JOINT, objname="lift"
-    )
-    spec.add_sensor(type=kinds.mjSENS_E_POTENTIAL)
-    model = spec.compile()
+    model = mujoco.MjModel.from_xml_string("""
+        <mujoco>
+          <worldbody>
+            <geom name="floor" type="plane" size="1 1 1"/>
+            <body pos="0 0 0.05">
+              <geom name="ball" size="0.1"/>
+              <joint name="lift" type="slide" axis="0 0 1" range="0.01 0.2" limited="true"
+                     stiffness="50" springref="0.3"/>
+            </body>
+          </worldbody>
+          <sensor>
+            <jointlimitpos joint="lift"/>
+            <e_potential/>
+            <contact geom1="floor" geom2="ball" data="found"/>
+          </sensor>
+        </mujoco>""")
     physics = make_physics(model, engine="c", outputs=("sensordata",))
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
-    assert data.sensordata[0] < 0 < data.sensordata[1]
+    assert (data.sensordata * [-1, 1, 1] > 0).all()
     np.testing.assert_allclose(physics.reset().sensordata, data.sensordata, rtol=1e-6)
     state = physics.step(physics.reset(), jnp.zeros(0))
     mujoco.mj_step(model, data)

@@ -126,13 +126,13 @@ class CEngine:
         with self._simulations(len(state)) as worlds:
             row = worlds.batch.state
             row[:, : self._carried] = state
+            bad = self._replace_bad(state, row, worlds.rest)
             worlds.set_inputs(given)
-            # a given number that is not finite makes MuJoCo warn; one beyond the limit stays there
-            failed = worlds.step(self._substeps)
-            bad = self._replace_bad(row, row, worlds.rest) | failed
-            if bad.any():
-                row[bad] = worlds.rest
-            self._write(worlds, bad, bad, packed, numbers)
+            bad |= worlds.step(self._substeps)
+            again = self._replace_bad(row, row, worlds.rest) | bad
+            if again.any():
+                row[again] = worlds.rest
+            self._write(worlds, again, again, packed, numbers)
 
     def _rows(self, packed: np.ndarray) -> np.ndarray:
         """The float64 numbers of every world, without a copy."""

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array
 
 try:
-    # An interface that may still change. Without it everything works, a few per cent slower.
+    # An interface that may still change. Without it one device works, a few per cent slower;
+    # several may wait for each other.
     from jax.experimental.buffer_callback import buffer_callback
 except ImportError:
     buffer_callback = None

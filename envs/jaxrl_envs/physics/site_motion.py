@@ -97,9 +97,9 @@ def site_motion(
     """`place(qpos, qvel)`: the outputs, of `OF_SITES`, of a compiled model with a closed form.
 
     Float32 throughout, where MuJoCo's own pass takes float64: within some 1e-6 of the model's size
-    and of the root's distance from the origin. Quaternions of free
-    and ball joints are normalised as MuJoCo does; one of length 0 counts as no rotation. Works
-    under `jit`, `vmap` and `grad`.
+    and of the root's distance from the origin. Metres, m/s and rad/s in the world's frame.
+    Quaternions of free and ball joints are normalised as MuJoCo does; one of length 0 counts as no
+    rotation. Works under `jit`, `vmap` and `grad`. ValueError for another output.
     """
     unknown = [name for name in outputs if name not in OF_SITES]
     if unknown:
@@ -314,7 +314,5 @@ def _entries(vector: Array) -> tuple[Array, ...]:
 
 def _stack(rows: list[tuple[Number, ...]], dtype: Any) -> Array:
     """Rows of numbers as one array."""
-    if not rows:
-        return jnp.zeros((0, 3), dtype)
     flat = [jnp.asarray(value, dtype) for row in rows for value in row]
     return jnp.stack(flat).reshape(len(rows), -1)
