@@ -31,6 +31,12 @@ def main(arguments: Sequence[str]) -> int:
         action="append",
         help="avatars: a clip to follow that was not trained on (.bvh, .npz, .txt); repeatable",
     )
+    parser.add_argument(
+        "--generated",
+        metavar="KIND:SEED",
+        action="append",
+        help="avatars: likewise a generated motion, as in `train retarget --env.generated`",
+    )
     options = parser.parse_args(arguments)
     if options.run == "gui":
         return evaluate_gui(None, options)

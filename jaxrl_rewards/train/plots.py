@@ -26,13 +26,13 @@ def learning_curves(
     Args:
       path: the PNG to write.
       columns: `logging.history`: arrays `[rows]` or `[rows, seeds]`, with "samples" or "update".
-      names: metrics to draw; by default returns, successes and losses first, 12 panels at most.
+      names: metrics to draw; by default those of `drawing_order`, 12 panels at most.
       title: heading of the figure.
 
     The band is one standard deviation of the seeds (n - 1) to either side. Missing values are
     left out. Returns whether there was anything to draw.
     """
-    metrics = [name for name in (names or _ordered(columns)) if _drawable(columns.get(name))]
+    metrics = [name for name in (names or drawing_order(columns)) if _drawable(columns.get(name))]
     metrics = metrics[: len(names) or MAX_PANELS]
     if not metrics:
         return False
@@ -96,6 +96,12 @@ def _drawable(values: np.ndarray | None) -> bool:
     return values is not None and values.ndim <= 2 and bool(np.isfinite(values).any())
 
 
-def _ordered(columns: Mapping[str, np.ndarray]) -> list[str]:
+def drawing_order(columns: Mapping[str, np.ndarray]) -> list[str]:
+    """The metrics among `columns`: returns and losses, evaluations, training, and last the parts of
+    an evaluation (`evaluation/PART/METRIC`)."""
     first = [name for name in PREFERRED if name in columns]
-    return first + [name for name in columns if name not in first and name not in BOOKKEEPING]
+    measured = [name for name in columns if name.startswith("evaluation/")]
+    parts = [name for name in measured if name.count("/") > 1]
+    first += [name for name in measured if name not in first and name not in parts]
+    rest = [name for name in columns if name not in (*first, *parts, *BOOKKEEPING)]
+    return first + rest + parts

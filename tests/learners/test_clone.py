@@ -137,13 +137,30 @@ def test_own_rates_need_separate_networks():
 
 
 def test_starts_are_weighed_by_their_failures():
+    ended, failed = np.array([9.0, 9.0, 0.0, 9.0]), np.array([9.0, 4.0, 0.0, 0.0])
+    steps = np.array([90.0, 900.0, 0.0, 1809.0])
     counts = StartCounts(
-        ended=jnp.array([9.0, 9.0, 0.0, 9.0]), failed=jnp.array([9.0, 4.0, 0.0, 0.0])
+        steps=jnp.asarray(steps), ended=jnp.asarray(ended), failed=jnp.asarray(failed)
     )
     weights = start_weights(counts, floor=0.2)
     rate = np.array([1.0, 0.5, 1.0, 0.1])
-    np.testing.assert_allclose(weights, 0.05 + 0.8 * rate / rate.sum(), rtol=1e-6)
-    np.testing.assert_allclose(np.sum(weights), 1.0, rtol=1e-6)
+    share = 0.05 + 0.8 * rate / rate.sum()
+    mean = 2800.0 / 28.0
+    length = np.array([190.0, 1000.0, 10 * mean, 1909.0]) / 10.0
+    np.testing.assert_allclose(
+        weights, share / length / (share / length).sum(), rtol=1e-6
+    )
+    # Played so often, at these lengths, every start gets its share of the steps.
+    got = np.asarray(weights) * length
+    np.testing.assert_allclose(got / got.sum(), share, rtol=1e-6)
+
+
+def test_without_counts_all_starts_are_alike_and_no_length_is_below_one_step():
+    zeros = jnp.zeros(4)
+    even = start_weights(StartCounts(steps=zeros, ended=zeros, failed=zeros), floor=0.3)
+    np.testing.assert_allclose(even, np.full(4, 0.25), rtol=1e-6)
+    odd = StartCounts(steps=zeros, ended=zeros + 5, failed=zeros + 5)
+    np.testing.assert_allclose(start_weights(odd, floor=0.0), np.full(4, 0.25), rtol=1e-6)
 
 
 def test_counts_are_taken_per_start_over_time_and_worlds():
@@ -153,13 +170,14 @@ def test_counts_are_taken_per_start_over_time_and_worlds():
         "failed": jnp.array([[True, False], [False, True]]),
     }
     counts = count_starts(4)(info)
+    np.testing.assert_array_equal(counts.steps, [2, 1, 1, 0])
     np.testing.assert_array_equal(counts.ended, [1, 1, 1, 0])
     np.testing.assert_array_equal(counts.failed, [1, 1, 0, 0])
 
 
 def test_the_learner_around_it_sets_the_weights_and_remembers():
     """A stand-in for PPO shows what it was given and reports one episode per start."""
-    seen = StartCounts(ended=jnp.ones(2), failed=jnp.array([1.0, 0.0]))
+    seen = StartCounts(steps=jnp.full(2, 7.0), ended=jnp.ones(2), failed=jnp.array([1.0, 0.0]))
 
     def init(key, hparams):
         empty = jax.tree.map(jnp.zeros_like, seen)

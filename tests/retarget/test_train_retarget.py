@@ -30,6 +30,14 @@ def test_an_avatar_is_trained_resumed_and_evaluated(tmp_path, capsys):
     assert json.loads((out / "evaluation.json").read_text())["survival"] == first["survival"]
     assert main(["evaluate", str(out), "--episodes", "4"]) == 0
     assert "undisturbed: follows" in capsys.readouterr().out
+    unseen = tmp_path / "unseen"
+    motions = ["--generated", "turn:5", "--generated", "reach"]
+    assert main(["evaluate", str(out), *motions, "--out", str(unseen)]) == 0
+    rows = json.loads((unseen / "evaluation.json").read_text())["clips"]
+    assert set(rows) == {"turn-5", "reach-0"}
+    assert rows["turn-5"]["kinematic"]["seconds"] == pytest.approx(20.0, abs=0.1)
+    assert main(["evaluate", str(out), "--generated", "turn:x"]) == 2
+    assert "the seed after the colon must be a number" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

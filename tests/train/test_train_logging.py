@@ -8,7 +8,7 @@ import pytest
 from jaxrl_rewards.core import InputError
 from jaxrl_rewards.core.jsonl import read_jsonl
 from jaxrl_rewards.train import logging
-from jaxrl_rewards.train.plots import learning_curves, mean_and_band
+from jaxrl_rewards.train.plots import drawing_order, learning_curves, mean_and_band
 
 
 def test_rows_are_cut_at_a_position_and_read_back(tmp_path):
@@ -88,6 +88,13 @@ def test_bands_leave_out_missing_values():
     )
     np.testing.assert_allclose(centre, [2, np.nan, 2])
     np.testing.assert_allclose(spread, [2**0.5, 0, 0])
+
+
+def test_curves_show_the_return_then_the_evaluation_then_training():
+    names = ["update", "kl", "evaluation/walk/seconds", "evaluation/seconds", "episode_return"]
+    columns = {name: np.ones((2,)) for name in names}
+    shown = ["episode_return", "evaluation/seconds", "kl", "evaluation/walk/seconds"]
+    assert drawing_order(columns) == shown
 
 
 def test_curves_need_something_to_draw(tmp_path):

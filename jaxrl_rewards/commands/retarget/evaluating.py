@@ -103,7 +103,10 @@ def evaluate_retarget(folder: Path, stored: dict[str, Any], options: Any) -> int
 def _given_motions(options: Any) -> list[Any]:
     from jaxrl_envs.retarget.motion import load_motion
 
-    return [load_motion(path) for path in options.motion or ()]
+    from jaxrl_rewards.commands.retarget.task import generated_motion
+
+    given = [load_motion(path) for path in options.motion or ()]
+    return given + [generated_motion(text) for text in options.generated or ()]
 
 
 def clip_table(player: Any, state: Any, key: Any) -> tuple[dict[str, Any], dict[str, Any]]:

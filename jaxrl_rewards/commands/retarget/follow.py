@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -58,7 +59,8 @@ def play(world: Any, params: Any, policy: Policy, key: jax.Array, episodes: int,
 
 def survival(out: dict[str, Any], clips: tuple[str, ...] = ()) -> dict[str, float]:
     """Of `play`: mean seconds until an episode fails or its clip ends, share that does not fail
-    before, and the mean errors until then; with several `clips`, seconds and share of each too."""
+    before, and the mean errors until then; with several `clips`, seconds and share of each too (NaN
+    where no episode started in it)."""
     alive = np.asarray(out["alive"] & out["within"])
     steps = alive.sum(0)
     lasted = steps >= np.asarray(out["within"]).sum(0)
@@ -67,8 +69,8 @@ def survival(out: dict[str, Any], clips: tuple[str, ...] = ()) -> dict[str, floa
         result[name] = float(np.where(alive, out[name], 0.0).sum() / max(steps.sum(), 1))
     for index, name in enumerate(clips if len(clips) > 1 else ()):
         own = np.asarray(out["clip"]) == index
-        result[f"{name}/followed"] = float(lasted[own].mean()) if own.any() else 0.0
-        result[f"{name}/seconds"] = float(steps[own].mean()) / 30.0 if own.any() else 0.0
+        result[f"{name}/followed"] = float(lasted[own].mean()) if own.any() else math.nan
+        result[f"{name}/seconds"] = float(steps[own].mean()) / 30.0 if own.any() else math.nan
     return result
 
 

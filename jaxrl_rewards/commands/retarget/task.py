@@ -110,7 +110,7 @@ def load_motions(env: RetargetEnv) -> tuple[Any, ...]:
     from jaxrl_envs.retarget.motion import load_motion
 
     chosen = [load_motion(path) for path in env.motions]
-    chosen += [_generated(text) for text in env.generated]
+    chosen += [generated_motion(text) for text in env.generated]
     if chosen:
         return tuple(chosen)
     if env.data is not None:
@@ -128,12 +128,13 @@ def load_motions(env: RetargetEnv) -> tuple[Any, ...]:
     return default_motions()
 
 
-def _generated(text: str) -> Any:
+def generated_motion(text: str) -> Any:
+    """20 s of a generated motion, from KIND or KIND:SEED; InputError names what is wrong."""
     from jaxrl_envs.retarget.motion import generate_motion
 
     kind, _, seed = text.partition(":")
     if seed and not seed.isdigit():
-        raise InputError(f"--env.generated {text}: the seed after the colon must be a number")
+        raise InputError(f"generated motion {text}: the seed after the colon must be a number")
     return generate_motion(kind, seed=int(seed or 0), seconds=20.0)
 
 
