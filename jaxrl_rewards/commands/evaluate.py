@@ -11,6 +11,9 @@ from typing import Any
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.files import atomic_write_json
 
+EPISODES = 100
+"""Of a PPO run, per seed, unless told."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Evaluate a run's checkpoint, or the pointing policy that ships with the package."""
@@ -21,9 +24,17 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("run", help="folder of a run, or `gui`")
     parser.add_argument("--data", type=Path, help="GUI: folder or JSON file in ScreenSpot format")
-    parser.add_argument("--episodes", type=int, default=100, help="episodes per seed (default 100)")
+    parser.add_argument(
+        "--episodes",
+        type=int,
+        help="episodes per seed (default 100); avatars: random starts, in rounds of 64 (default "
+        "128), or starts per clip (default 8)",
+    )
     parser.add_argument("--seed", type=int, default=1, help="seed of the episodes (default 1)")
-    parser.add_argument("--which", default="latest", help="latest, best, or an update number")
+    parser.add_argument(
+        "--which",
+        help="latest, best, or an update number (default: latest; avatars: what training kept)",
+    )
     parser.add_argument("--out", type=Path, help="folder of the results (default: the run's)")
     parser.add_argument(
         "--motion",
@@ -37,7 +48,17 @@ def main(arguments: Sequence[str]) -> int:
         action="append",
         help="avatars: likewise a generated motion, as in `train retarget --env.generated`",
     )
+    parser.add_argument(
+        "--bvh",
+        type=Path,
+        metavar="FILE",
+        help="avatars: how to read BVH files, as `train retarget --env.bvh` (default: the run's)",
+    )
     options = parser.parse_args(arguments)
+    if options.episodes is not None and options.episodes < 1:
+        raise InputError(f"--episodes must be at least 1, got {options.episodes}")
+    if not 0 <= options.seed < 2**32:
+        raise InputError(f"--seed must be between 0 and 2**32 - 1, got {options.seed}")
     if options.run == "gui":
         return evaluate_gui(None, options)
     folder = Path(options.run)
@@ -93,8 +114,7 @@ def evaluate_run(folder: Path, options: Any) -> int:
     from jaxrl_rewards.train.evaluation import evaluate_policy
     from jaxrl_rewards.train.record import read
 
-    if options.episodes < 1:
-        raise InputError(f"--episodes must be at least 1, got {options.episodes}")
+    episodes, asked = options.episodes or EPISODES, options.which or "latest"
     stored = read(folder)
     config = stored.get("config") or {}
     if not isinstance(config, dict):
@@ -107,22 +127,20 @@ def evaluate_run(folder: Path, options: Any) -> int:
         raise InputError(f"{folder} holds no PPO run (kind {config.get('kind')!r})")
     env, learner = build_ppo(stored_task(folder, config.get("task")))
     seeds = stored.get("num_seeds")
-    which = int(options.which) if options.which.isdigit() else options.which
+    which = int(asked) if asked.isascii() and asked.isdigit() else asked
     state, update = load_state(folder, learner, which=which, num_seeds=seeds)
     key = jax.random.key(options.seed)
     returns = []
     for index in range(seeds or 1):
         single = state if seeds is None else jax.tree.map(lambda leaf, i=index: leaf[i], state)
-        result = evaluate_policy(
-            learner, single, env, learner.hparams.env_params, key, options.episodes
-        )
+        result = evaluate_policy(learner, single, env, learner.hparams.env_params, key, episodes)
         returns.append(np.asarray(result["returns"]))
     per_seed = [float(np.mean(values)) for values in returns]
     record = {
         "run": str(folder),
         "env": env.spec.name,
         "update": update,
-        "episodes": options.episodes,
+        "episodes": episodes,
         "return_per_seed": summarise(per_seed),
         "episode_returns": summarise(np.concatenate(returns)),
     }
@@ -131,7 +149,7 @@ def evaluate_run(folder: Path, options: Any) -> int:
     low, high = record["episode_returns"]["interval"]
     print(
         f"{env.spec.name}, update {update}: mean return {record['episode_returns']['mean']:.2f} "
-        f"[{low:.2f}, {high:.2f}] over {options.episodes} episodes x {seeds or 1} seeds"
+        f"[{low:.2f}, {high:.2f}] over {episodes} episodes x {seeds or 1} seeds"
     )
     print(f"results in {out}")
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from jaxrl_rewards.commands.retarget.task import (
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.files import atomic_write_json
 
-TRANSIENT = ("out", "resume", "time_limit_minutes", "final_episodes", "picture_seconds",
+TRANSIENT = ("out", "resume", "steps", "time_limit_minutes", "final_episodes", "picture_seconds",
              "stop_at_followed")  # fmt: skip
 """Settings that do not change what is learnt."""
 CLONE_ENVS = 512
@@ -43,11 +44,12 @@ def main(arguments: Sequence[str]) -> int:
         description="Train a physical avatar that follows a headset and two controllers.",
         prefixes=True,
     )
-    return train(task)
+    return train(task, again=shlex.join(["jaxrl-rewards", "train", "retarget", *arguments]))
 
 
-def train(task: RetargetTask) -> int:
-    """Warm start, PPO, evaluation, pictures; everything lands in the run's folder."""
+def train(task: RetargetTask, again: str = "the same command") -> int:
+    """Warm start, PPO, evaluation, pictures; everything lands in the run's folder. `again` is what
+    to type to go on with an interrupted run, but for `--resume`."""
     began = time.perf_counter()
     check_task(task)
     if task.resume and task.stop_at_followed is not None and has_arrived(task):
@@ -56,9 +58,11 @@ def train(task: RetargetTask) -> int:
     import jax
 
     from jaxrl_rewards.commands.retarget.follow import Player
+    from jaxrl_rewards.train.record import check_usable, make_folder
     from jaxrl_rewards.train.runner import NonFiniteUpdates, run
 
     out = default_out(task)
+    check_usable(out, resume=task.resume)
     world = make_world(task.env)
     learner = make_learner(world, task)
     beside = companion(world, task.env)
@@ -69,6 +73,7 @@ def train(task: RetargetTask) -> int:
         f"{', '.join(world.clip_names)}; physics {world.physics.engine}, "
         f"{usable_threads(task)} threads"
     )
+    make_folder(out)  # it may fail now, and not after minutes of warm start
     key = jax.random.key(task.seed)
     initial = None
     if not (task.resume and (out / "checkpoints").is_dir()):
@@ -113,7 +118,8 @@ def train(task: RetargetTask) -> int:
         print(f"jaxrl-rewards train: {error}", file=sys.stderr)
         return 1
     if result.signal_number is not None:
-        print(f"interrupted after {result.updates} updates; go on with --resume --out {out}")
+        resume = "" if task.resume else " --resume"
+        print(f"interrupted after {result.updates} updates; go on with: {again}{resume}")
         return 128 + int(result.signal_number)
     return finish(task, player, learner, result, out, time.perf_counter() - began)
 
@@ -180,7 +186,7 @@ def finish(
     import jax
 
     from jaxrl_rewards.commands.retarget.avatar import avatar_of, save_avatar
-    from jaxrl_rewards.commands.retarget.follow import record_picture, survival
+    from jaxrl_rewards.commands.retarget.follow import how_long, record_picture, survival
 
     world = player.world
     key = jax.random.fold_in(jax.random.key(task.seed), 2)
@@ -203,13 +209,14 @@ def finish(
     }
     atomic_write_json(out / "evaluation.json", evaluation)
     if task.picture_seconds > 0:
-        record_picture(world, played, task.picture_seconds, out, world.character.name)
+        record_picture(world, played, task.picture_seconds, out)
     print(
         f"{world.character.name}, seed {task.seed}: follows {100 * numbers['followed']:.0f} % of "
-        f"{evaluation['episodes']} random starts for {evaluation['episode_seconds']:.0f} s (mean "
-        f"{numbers['seconds']:.1f} s), keypoint error {numbers['keypoint_error']:.3f} m, joints "
-        f"{numbers['joint_error']:.3f} rad; {evaluation['samples'] / 1e6:.2f}M samples, "
-        f"{result.samples_per_second:,.0f} samples/s, {evaluation['minutes']:.1f} min"
+        f"{evaluation['episodes']} random starts {how_long(world)} (mean "
+        f"{numbers['seconds']:.1f} of {numbers['available']:.1f} s), keypoint error "
+        f"{numbers['keypoint_error']:.3f} m, joints {numbers['joint_error']:.3f} rad; "
+        f"{evaluation['samples'] / 1e6:.2f}M samples, {result.samples_per_second:,.0f} samples/s, "
+        f"{evaluation['minutes']:.1f} min"
     )
     print(f"results in {out}: evaluation.json, avatar.npz, avatar.gif, avatar.png, metrics.jsonl, "
           "curves.png, checkpoints/")  # fmt: skip
@@ -248,8 +255,11 @@ def stored_config(task: RetargetTask, engine: str) -> dict[str, Any]:
     values = dataclasses.asdict(task)
     for name in TRANSIENT:
         values.pop(name)
-    values["env"]["motions"] = [str(path) for path in task.env.motions]
-    values["env"]["data"] = None if task.env.data is None else str(task.env.data)
+    # Whole paths: the run may be evaluated or resumed from another folder.
+    values["env"]["motions"] = [str(path.absolute()) for path in task.env.motions]
+    for name in ("data", "bvh"):
+        path = getattr(task.env, name)
+        values["env"][name] = None if path is None else str(path.absolute())
     values["env"]["physics"] = engine
     values["env"].pop("physics_threads")  # another machine may resume with its own
     return {"kind": "retarget", "task": values}
@@ -265,7 +275,8 @@ def stored_task(folder: Path, stored: dict[str, Any]) -> RetargetTask:
         if not isinstance(env.get("character", ""), str):
             raise TypeError(f"env.character must be text, got {env['character']!r}")
         env["motions"] = tuple(Path(path) for path in env.get("motions", ()))
-        env["data"] = None if env.get("data") is None else Path(env["data"])
+        for name in ("data", "bvh"):
+            env[name] = None if env.get(name) is None else Path(env[name])
         env["generated"] = tuple(env.get("generated", ()))
         if "hidden" in values:
             values["hidden"] = tuple(values["hidden"])

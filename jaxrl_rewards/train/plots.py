@@ -38,6 +38,7 @@ def learning_curves(
         return False
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter, MaxNLocator
 
     axis_name = "samples" if "samples" in columns else "update"
     across = min(3, len(metrics))
@@ -51,6 +52,8 @@ def learning_curves(
         panel.set_title(name, fontsize=10)
         panel.set_xlabel(axis_name, fontsize=8)
         panel.tick_params(labelsize=8)
+        panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
         panel.grid(alpha=0.25)
     for panel in panels[len(metrics) :]:
         panel.set_visible(False)

@@ -67,22 +67,41 @@ def read(folder: str | Path) -> dict[str, Any]:
     return value
 
 
-def check_folder(folder: Path, *, resume: bool, facts: dict[str, Any]) -> bool:
-    """Whether `folder` holds a run already; refuses what must not be overwritten or mixed.
+def check_usable(folder: Path, *, resume: bool) -> bool:
+    """Whether `folder` holds a run already.
 
     Raises:
-      InputError: it is a file; it holds a run and `resume` is False; or the run there differs,
-        in the first field that is named.
+      InputError: it is a file, or holds a run and `resume` is False.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; give a folder for the results")
-    if not any((folder / name).exists() for name in TRACES):
-        return False
-    if not resume:
+    holds_run = any((folder / name).exists() for name in TRACES)
+    if holds_run and not resume:
         raise InputError(
             f"{folder} already holds a run; resume it (resume=True, --resume) or choose another "
             "folder"
         )
+    return holds_run
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and those above it; InputError where that is not possible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be made ({error.strerror}); choose another folder for the results"
+        ) from error
+
+
+def check_folder(folder: Path, *, resume: bool, facts: dict[str, Any]) -> bool:
+    """Whether `folder` holds a run already; refuses what must not be overwritten or mixed.
+
+    Raises:
+      InputError: as `check_usable`; or the run there differs, in the first field that is named.
+    """
+    if not check_usable(folder, resume=resume):
+        return False
     stored = read(folder)
     for name in COMPARED:
         difference = first_difference(stored.get(name), facts[name], name)

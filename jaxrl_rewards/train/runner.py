@@ -193,7 +193,7 @@ def run(
         existing = record.check_folder(loop.out_dir, resume=resume, facts=facts)
         agree_on_any(False, mesh)  # nobody writes before everybody has looked
         if is_writer():
-            loop.out_dir.mkdir(parents=True, exist_ok=True)
+            record.make_folder(loop.out_dir)
             record.write(loop.out_dir, facts, settings)
         agree_on_any(False, mesh)
         loop.checkpoints = Checkpoints(loop.out_dir, keep=keep, best=best_metric is not None)

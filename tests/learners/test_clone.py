@@ -147,9 +147,7 @@ def test_starts_are_weighed_by_their_failures():
     share = 0.05 + 0.8 * rate / rate.sum()
     mean = 2800.0 / 28.0
     length = np.array([190.0, 1000.0, 10 * mean, 1909.0]) / 10.0
-    np.testing.assert_allclose(
-        weights, share / length / (share / length).sum(), rtol=1e-6
-    )
+    np.testing.assert_allclose(weights, share / length / (share / length).sum(), rtol=1e-6)
     # Played so often, at these lengths, every start gets its share of the steps.
     got = np.asarray(weights) * length
     np.testing.assert_allclose(got / got.sum(), share, rtol=1e-6)

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("mujoco")
 
-from jaxrl_envs.retarget.env import Retarget  # noqa: E402
+from jaxrl_envs.retarget.env import Retarget, distinct_names  # noqa: E402
 from jaxrl_envs.retarget.features import character_features, reference_features  # noqa: E402
 from jaxrl_envs.retarget.measure import (  # noqa: E402
     HOLD,
@@ -301,6 +301,20 @@ def test_bad_arguments_are_named():
         Retarget("human", threads=1, max_steps=0)
     with pytest.raises(InputError, match="frames at 30 Hz"):
         Retarget("human", [generate_motion("walk", seconds=0.1)], threads=1)
+    with pytest.raises(InputError, match=r"motions holds 'walk\.bvh'; give Motions"):
+        Retarget("human", ["walk.bvh"], threads=1)
+
+
+def test_clips_of_one_name_are_told_apart():
+    assert distinct_names(["a", "b", "a", "a (2)", "a"]) == (
+        "a",
+        "b",
+        "a (2)",
+        "a (2) (2)",
+        "a (3)",
+    )
+    one = generate_motion("walk", seconds=1.0)
+    assert Retarget("human", one, threads=1).clip_names == ("walk-0",)
 
 
 def test_a_reward_is_evaluated_on_states_that_the_caller_holds():

@@ -29,6 +29,7 @@ def test_survival_counts_until_the_first_end():
     result = survival(played(), ("walk", "jog"))
     assert result["seconds"] == pytest.approx((2 + 3 + 4) / 3 / 30)
     assert result["followed"] == pytest.approx(2 / 3)
+    assert result["available"] == pytest.approx((4 + 3 + 4) / 3 / 30)
     assert result["keypoint_error"] == pytest.approx((0.4 + 8 * 0.1) / 9)
     assert result["walk/followed"] == pytest.approx(0.5)
     assert result["jog/seconds"] == pytest.approx(4 / 30)

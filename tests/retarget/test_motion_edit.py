@@ -129,6 +129,26 @@ def test_tempo(walk):
         time_warp(walk, lambda share: 1 - share)
     with pytest.raises(ValueError, match="the speed is 0"):
         time_warp(walk, 0)
+    for beyond in (lambda share: 3 * share, lambda share: share - 0.5):
+        with pytest.raises(ValueError, match="0 to 1"):
+            time_warp(walk, beyond)
+
+
+@pytest.mark.parametrize("number", [np.inf, np.nan, -1.0])
+def test_times_that_are_none_are_refused(walk, number):
+    with pytest.raises(ValueError, match="frame_time is"):
+        resample(walk, number)
+    with pytest.raises(ValueError, match="the speed is"):
+        time_warp(walk, number)
+    with pytest.raises(InputError, match="the fade is"):
+        blend(walk, walk, number)
+    if number != -1.0:
+        with pytest.raises(InputError, match="give finite seconds"):
+            crop(walk, 0.0, number)
+    with pytest.raises(InputError, match="make no motion"):
+        generate_motion("walk", seconds=number)
+    with pytest.raises(InputError, match="seed is -3"):
+        generate_motion("walk", -3)
 
 
 def test_a_blend_begins_as_one_and_ends_as_the_other(walk, dance):

@@ -18,6 +18,7 @@ GROUND: Colour = (205, 205, 200)
 INK: Colour = (40, 40, 45)
 SIDES: dict[str, Colour] = {"left": (37, 99, 170), "right": (196, 78, 48)}
 SENSED: Colour = (20, 150, 80)
+LEGEND = "green: sensed points; blue: left, red: right; pale: has lost the user"
 HEIGHT = 320
 PANEL = 300
 AZIMUTH = np.radians(-55.0)
@@ -93,15 +94,18 @@ def draw_gif(path: str | Path, figures: list[Figure], frame_rate: float = 15.0) 
 
 
 def draw_strip(path: str | Path, figures: list[Figure], count: int = 8) -> None:
-    """Write `count` moments, evenly spread in time, from left to right, a row per figure."""
-    from PIL import Image
+    """Write `count` moments, evenly spread in time, from left to right, a row per figure with its
+    title."""
+    from PIL import Image, ImageDraw
 
     moments = np.linspace(0, _length(figures) - 1, count).round().astype(int)
     strip = Image.new("RGB", (PANEL // 2 * count, HEIGHT * len(figures)), BACKGROUND)
     for row, figure in enumerate(figures):
         for column, index in enumerate(moments):
-            panel = _panel(figure, int(index), PANEL // 2, f"{index / 30.0:.1f} s")
+            panel = _panel(figure, int(index), PANEL // 2, f"\n{index / 30.0:.1f} s")
             strip.paste(panel, (column * PANEL // 2, row * HEIGHT))
+        title = figure.title if row else f"{figure.title}   ({LEGEND})"
+        ImageDraw.Draw(strip).text((10, row * HEIGHT + 8), title, fill=INK)
     with atomic_path(path) as temporary:
         strip.save(temporary)
 

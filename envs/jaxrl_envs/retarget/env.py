@@ -123,7 +123,8 @@ class Retarget:
         max_steps: int = 300,
     ):
         """`character`: a name, a user's MJCF file (see `make_character`), or a `Character`.
-        `motions`: what to follow; by default a generated walk. `disturbed` makes room for pushes
+        `motions`: what to follow; by default a generated walk. Of several with one name, the later
+        ones are called `name (2)` and so on in `clip_names`. `disturbed` makes room for pushes
         and lean, which costs time. `max_steps`: of an episode, 1/30 s each. Further arguments as in
         `make_physics`."""
         if max_steps < 1:
@@ -138,9 +139,15 @@ class Retarget:
             iterations=SOLVER_ITERATIONS,
             limit=SPEED_LIMIT,
         )
-        motions = default_motions() if motions is None else tuple(motions)
+        motions = default_motions() if motions is None else motions
+        motions = (motions,) if isinstance(motions, Motion) else tuple(motions)
+        for motion in motions:
+            if not isinstance(motion, Motion):
+                raise InputError(
+                    f"motions holds {motion!r}; give Motions, as `load_motion(path)` reads them"
+                )
         self.motions = motions
-        self.clip_names = tuple(motion.name for motion in motions)
+        self.clip_names = distinct_names([motion.name for motion in motions])
         self.disturbed = disturbed
         self._library = build_library(self.character, motions, max_steps)
         self._sites = self.character.keypoint_sites
@@ -366,6 +373,15 @@ class Retarget:
 def default_weights() -> ImitationWeights:
     """The reward with keypoint sharpnesses that a body in the making can feel."""
     return ImitationWeights(k_keypoint=40.0, k_keypoint_vel=0.5)
+
+
+def distinct_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, with ` (2)`, ` (3)`, ... added where one was given before."""
+    taken: list[str] = []
+    for name in names:
+        candidates = (name if n == 1 else f"{name} ({n})" for n in range(1, len(names) + 2))
+        taken.append(next(candidate for candidate in candidates if candidate not in taken))
+    return tuple(taken)
 
 
 def default_motions() -> tuple[Motion, ...]:

@@ -15,5 +15,6 @@ def user_figure(world: Retarget, clip: int, first: int, frames: int) -> Figure:
     human = make_character("human")
     reference, _ = reference_of(human, world.motions[clip], world.spec.max_steps)
     index = np.minimum(first + np.arange(frames), len(reference.qpos) - 1)
+    title = f"user: {world.clip_names[clip]}"
     points = np.asarray(reference.points)[index]
-    return character_figure(human, np.asarray(reference.qpos)[index], "user", marks=points)
+    return character_figure(human, np.asarray(reference.qpos)[index], title, marks=points)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.files import atomic_write_json
 
 COLUMNS = {
@@ -21,9 +21,11 @@ COLUMNS = {
     "foot_skate": "skate m/s",
 }
 STARTS = 8
-"""Episodes per clip."""
+"""Episodes per clip unless told."""
+EPISODES = 128
+"""Episodes at random starts unless told."""
 TOGETHER = 64
-"""Episodes side by side under disturbances, at most."""
+"""Episodes side by side, at most."""
 DISTURBANCES: dict[str, dict[str, float]] = {
     "undisturbed": {},
     "pushed 0.3 m/s every 2 s": {"push_speed": 0.3},
@@ -42,19 +44,17 @@ def evaluate_retarget(folder: Path, stored: dict[str, Any], options: Any) -> int
     import jax
     import jax.numpy as jnp
 
-    from jaxrl_rewards.commands.retarget.follow import Player, record_picture
+    from jaxrl_rewards.commands.retarget.follow import Player, how_long, record_picture
     from jaxrl_rewards.commands.retarget.task import make_learner, make_world
     from jaxrl_rewards.commands.train_retarget import stored_task
     from jaxrl_rewards.train.checkpoint import load_state
 
-    if options.episodes < 1:
-        raise InputError(f"--episodes must be at least 1, got {options.episodes}")
     task = stored_task(folder, stored)
-    motions = _given_motions(options)
+    motions = _given_motions(options, task)
+    episodes = options.episodes or (STARTS if motions else EPISODES)
     world = make_world(task.env)
     learner = make_learner(world, task)
-    which = int(options.which) if options.which.isdigit() else options.which
-    state, update = load_state(folder, learner, which=which)
+    state, update = load_state(folder, learner, which=_which(options.which, folder))
     env = dataclasses.replace(task.env, physics="c")
     key = jax.random.key(options.seed)
     out = options.out or folder / "evaluation"
@@ -62,16 +62,22 @@ def evaluate_retarget(folder: Path, stored: dict[str, Any], options: Any) -> int
         "run": str(folder),
         "character": world.character.name,
         "update": update,
-        "episodes": options.episodes,
     }
 
+    together = min(episodes, TOGETHER)
     if motions:
-        seen = make_world(env, motions=motions)
-        player = Player(seen, seen.default_params(), learner.act, STARTS)
-        record["clips"], first = clip_table(player, state, key)
-        print(f"{world.character.name}, update {update}: clips not trained on")
+        given = make_world(env, motions=motions)
+        player = Player(given, given.default_params(), learner.act, together)
+        record["clips"], first = clip_table(player, state, key, episodes)
+        record["episodes"] = first["alive"].shape[1]
+        known = set(given.clip_names) & set(world.clip_names)
+        trained = f"trained on: {', '.join(sorted(known))}" if known else "none trained on"
+        print(
+            f"{world.character.name}, update {update}: {record['episodes']} starts per clip, "
+            f"{trained}"
+        )
         print(table(record["clips"]))
-        record_picture(seen, first, 6.0, out, world.character.name)
+        record_picture(given, first, 6.0, out)
     else:
         disturbed = make_world(env, disturbed=True)
         base = disturbed.default_params()
@@ -86,13 +92,15 @@ def evaluate_retarget(folder: Path, stored: dict[str, Any], options: Any) -> int
             }
             rows[name] = base.replace(sensors=base.sensors.replace(**numbers))
         record["survival"] = {}
-        player = Player(disturbed, base, learner.act, min(options.episodes, TOGETHER))
+        player = Player(disturbed, base, learner.act, together)
+        record["episodes"] = -(-episodes // together) * together
         for name, params in rows.items():
-            numbers = player.measure(state, key, params, options.episodes)
+            numbers = player.measure(state, key, params, episodes)
             record["survival"][name] = numbers
             print(
                 f"{world.character.name}, update {update}, {name}: follows "
-                f"{100 * numbers['followed']:.0f} % for 10 s, mean {numbers['seconds']:.1f} s, "
+                f"{100 * numbers['followed']:.0f} % of {record['episodes']} starts "
+                f"{how_long(disturbed)}, mean {numbers['seconds']:.1f} s, "
                 f"keypoints {numbers['keypoint_error']:.3f} m"
             )
     atomic_write_json(Path(out) / "evaluation.json", record)
@@ -100,18 +108,33 @@ def evaluate_retarget(folder: Path, stored: dict[str, Any], options: Any) -> int
     return 0
 
 
-def _given_motions(options: Any) -> list[Any]:
-    from jaxrl_envs.retarget.motion import load_motion
+def _given_motions(options: Any, task: Any) -> list[Any]:
+    """The motions named on the command line; BVH files are read as the run's were, unless told."""
+    from jaxrl_rewards.commands.retarget.task import generated_motion, recorded_motions
 
-    from jaxrl_rewards.commands.retarget.task import generated_motion
-
-    given = [load_motion(path) for path in options.motion or ()]
+    given = recorded_motions(options.motion or (), options.bvh or task.env.bvh)
     return given + [generated_motion(text) for text in options.generated or ()]
 
 
-def clip_table(player: Any, state: Any, key: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Per clip: mean errors over starts spread over it, and the kinematic reference; and the
-    episodes of the first clip."""
+def _which(asked: str | None, folder: Path) -> str | int:
+    """Which checkpoint: the one asked for, else the one that training kept as the avatar, else the
+    latest."""
+    from jaxrl_rewards.commands.retarget.task import is_number
+
+    if asked is not None:
+        return int(asked) if is_number(asked) else asked
+    try:
+        kept = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))["update"]
+    except (OSError, ValueError, KeyError, TypeError):  # no run that has ended
+        return "latest"
+    return kept if isinstance(kept, int) else "latest"
+
+
+def clip_table(
+    player: Any, state: Any, key: Any, episodes: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Per clip: mean errors over starts spread over it, and the kinematic reference over the same
+    starts; and the episodes of the first clip."""
     import jax.numpy as jnp
 
     from jaxrl_rewards.commands.retarget.follow import clip_errors, reference_errors
@@ -122,17 +145,20 @@ def clip_table(player: Any, state: Any, key: Any) -> tuple[dict[str, Any], dict[
     first: dict[str, Any] = {}
     for clip, name in enumerate(world.clip_names):
         weights = jnp.zeros_like(params.start_weights).at[clip].set(1.0)
-        out = player(state, key, params.replace(start_weights=weights))
+        out = player(state, key, params.replace(start_weights=weights), episodes)
         first = first or out
-        last = int(library.length[clip]) - 1
-        out["alive"] = out["alive"] & (out["frame"] < last)
-        each = [clip_errors(out, episode, dt) for episode in range(player.episodes)]
+        out["alive"] = out["alive"] & out["within"]
+        each = [clip_errors(out, episode, dt) for episode in range(out["alive"].shape[1])]
+        available = float(out["within"].sum(0).mean()) * dt
         rows[name] = {
             "avatar": {
                 column: float(np.nanmean([one.get(column, np.nan) for one in each]))
                 for column in COLUMNS
             },
-            "kinematic": reference_errors(library, clip, world.character.scale, dt),
+            "kinematic": {
+                **reference_errors(library, clip, world.character.scale, dt),
+                "seconds": available,
+            },
         }
     return rows, first
 

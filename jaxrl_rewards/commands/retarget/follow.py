@@ -59,12 +59,16 @@ def play(world: Any, params: Any, policy: Policy, key: jax.Array, episodes: int,
 
 def survival(out: dict[str, Any], clips: tuple[str, ...] = ()) -> dict[str, float]:
     """Of `play`: mean seconds until an episode fails or its clip ends, share that does not fail
-    before, and the mean errors until then; with several `clips`, seconds and share of each too (NaN
-    where no episode started in it)."""
+    before, mean seconds that there were to follow (`available`), and the mean errors; with several
+    `clips`, seconds and share of each too (NaN where no episode started in it)."""
     alive = np.asarray(out["alive"] & out["within"])
-    steps = alive.sum(0)
-    lasted = steps >= np.asarray(out["within"]).sum(0)
-    result = {"seconds": float(steps.mean()) / 30.0, "followed": float(lasted.mean())}
+    steps, there = alive.sum(0), np.asarray(out["within"]).sum(0)
+    lasted = steps >= there
+    result = {
+        "seconds": float(steps.mean()) / 30.0,
+        "followed": float(lasted.mean()),
+        "available": float(there.mean()) / 30.0,
+    }
     for name in ("keypoint_error", "joint_error", "contact_match"):
         result[name] = float(np.where(alive, out[name], 0.0).sum() / max(steps.sum(), 1))
     for index, name in enumerate(clips if len(clips) > 1 else ()):
@@ -72,6 +76,14 @@ def survival(out: dict[str, Any], clips: tuple[str, ...] = ()) -> dict[str, floa
         result[f"{name}/followed"] = float(lasted[own].mean()) if own.any() else math.nan
         result[f"{name}/seconds"] = float(steps[own].mean()) / 30.0 if own.any() else math.nan
     return result
+
+
+def how_long(world: Any) -> str:
+    """What "followed" means in a world: for 10 s, or to the end of clips that leave less."""
+    seconds = world.spec.max_steps * world.physics.dt
+    library = world.default_params().library
+    short = np.asarray(library.length - library.starts) < world.spec.max_steps
+    return f"for {seconds:.0f} s" + (" or to the clip's end" if short.any() else "")
 
 
 def clip_errors(out: dict[str, Any], episode: int, dt: float) -> dict[str, float]:
@@ -101,7 +113,8 @@ def clip_errors(out: dict[str, Any], episode: int, dt: float) -> dict[str, float
 
 
 def reference_errors(library: Any, clip: int, scale: float, dt: float) -> dict[str, float]:
-    """The same of the kinematic reference by itself: no tracking error, but its jerk and skate."""
+    """The same of the kinematic reference by itself: no tracking error, but its jerk and skate;
+    without `seconds`, for it follows as long as one lets it."""
     from jaxrl_envs.retarget.metrics import tracking_metrics
 
     frames = int(library.length[clip])
@@ -110,7 +123,6 @@ def reference_errors(library: Any, clip: int, scale: float, dt: float) -> dict[s
     contact = np.asarray(library.contact[clip, :frames])
     metrics = tracking_metrics(keypoints, keypoints, dt, speed / scale, contact)
     return {
-        "seconds": frames * dt,
         "keypoint_error": 0.0,
         "rotation_error": 0.0,
         "joint_error": 0.0,
@@ -159,21 +171,28 @@ class Player:
         return survival(self(state, key, params, episodes), self.world.clip_names)
 
 
+AFTERMATH = 15
+"""Steps that a picture goes on after the avatar has lost its user."""
+
+
 def record_picture(
-    world: Any, out: dict[str, np.ndarray], seconds: float, folder: Any, title: str
+    world: Any, out: dict[str, np.ndarray], seconds: float, folder: Any
 ) -> list[str]:
-    """Write `avatar.gif` and `avatar.png` of the first episode of `play` that lasts: user beside
-    avatar."""
+    """Write `avatar.gif` and `avatar.png` of the episode of `play` that lasts longest: user beside
+    avatar, to half a second after a failure."""
     from jaxrl_envs.retarget.draw import character_figure, draw_gif, draw_strip
     from jaxrl_envs.retarget.user import user_figure
 
     steps = min(round(seconds * 30), len(out["alive"]))
     alive = out["alive"][:steps]
     episode = int(np.argmax(alive.sum(0)))
+    alive = alive[:, episode]
+    steps = min(steps, int(alive.sum()) + AFTERMATH)
     clip, first = int(out["clip"][episode]), int(out["frame"][0, episode])
     user = user_figure(world, clip, first, steps)
+    title = f"avatar: {world.character.name}"
     avatar = character_figure(
-        world.character, out["qpos"][:steps, episode], title, alive=alive[:, episode]
+        world.character, out["qpos"][:steps, episode], title, alive=alive[:steps]
     )
     draw_gif(folder / "avatar.gif", [user, avatar])
     draw_strip(folder / "avatar.png", [user, avatar])

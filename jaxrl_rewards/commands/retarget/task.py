@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,18 @@ class RetargetEnv:
     character: str = "human"
     """human, dinosaur, mouse, or an MJCF file with its mapping (.json) beside it."""
     motions: tuple[Path, ...] = ()
-    """Clips to follow (.bvh, .npz of AMASS, .txt of DeepMimic); by default a generated walk."""
+    """Clips to follow, files or folders of them (.bvh, .npz of AMASS, .txt of DeepMimic); by
+    default, without `data` and `generated` too, a generated walk."""
+    bvh: Path | None = None
+    """JSON file that says how to read BVH files with a skeleton of your own: an object with any of
+    roles (an object: role to joint name), scale (metres per unit), up ("y" or "z"), ground (true:
+    lowered to the floor)."""
     data: Path | None = None
-    """Folder with recorded motion: its walking clip is followed where `motions` is empty."""
+    """Folder with recorded motion: its walking clip is followed where neither `motions` nor
+    `generated` says what to follow."""
     generated: tuple[str, ...] = ()
-    """Generated motions to follow too: KIND or KIND:SEED, of walk, turn, squat, reach, wave, jump,
-    dance."""
+    """Generated motions to follow, beside `motions`: KIND or KIND:SEED, of walk, turn, squat,
+    reach, wave, jump, dance."""
     damping: float = 0.04
     """Of the servos, kd over kp in seconds at the human's size; 0.025 suits jogging."""
     physics: str = "auto"
@@ -109,15 +117,13 @@ def load_motions(env: RetargetEnv) -> tuple[Any, ...]:
     from jaxrl_envs.retarget.env import default_motions
     from jaxrl_envs.retarget.motion import load_motion
 
-    chosen = [load_motion(path) for path in env.motions]
+    if env.data is not None and not env.data.is_dir():
+        raise InputError(f"--env.data {env.data} is not a folder; give one with recorded motion")
+    chosen = recorded_motions(env.motions, env.bvh)
     chosen += [generated_motion(text) for text in env.generated]
     if chosen:
         return tuple(chosen)
     if env.data is not None:
-        if not env.data.is_dir():
-            raise InputError(
-                f"--env.data {env.data} is not a folder; give one with recorded motion"
-            )
         found = [env.data / name for name in DEMO_CLIPS if (env.data / name).is_file()]
         if not found:
             raise InputError(
@@ -128,14 +134,67 @@ def load_motions(env: RetargetEnv) -> tuple[Any, ...]:
     return default_motions()
 
 
+def recorded_motions(paths: Iterable[Path], bvh: Path | None = None) -> list[Any]:
+    """The motions of files and folders; BVH files are read as the JSON file `bvh` says. InputError
+    names a file that is missing or malformed, and what to do."""
+    from jaxrl_envs.retarget.motion import human_pose, load_motions
+
+    options = {} if bvh is None else _read_options(bvh)
+    motions = []
+    for path in paths:
+        is_bvh = path.is_dir() or path.suffix.lower() == ".bvh"
+        for motion in load_motions(path, **(options if is_bvh else {})):
+            try:
+                human_pose(motion)
+            except InputError as error:
+                raise InputError(
+                    f"{path}, motion {error}; on the command line, put them into a JSON file "
+                    '({"roles": {"pelvis": "Hips", ...}}) and name it with --env.bvh (evaluate: '
+                    "--bvh)"
+                ) from error
+            motions.append(motion)
+    return motions
+
+
+def _read_options(path: Path) -> dict[str, Any]:
+    """How to read BVH files, from a JSON file."""
+    try:
+        options = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"--env.bvh {path} cannot be read ({error}); give a JSON file") from error
+    roles = options.get("roles") if isinstance(options, dict) else None
+    checks = {
+        "an object": isinstance(options, dict),
+        "roles an object of names": roles is None
+        or (isinstance(roles, dict) and all(isinstance(name, str) for name in roles.values())),
+    }
+    if all(checks.values()):
+        number = options.get("scale")
+        checks = {
+            "scale a number": number is None
+            or (isinstance(number, int | float) and not isinstance(number, bool)),
+            'up "y" or "z"': options.get("up") in (None, "y", "z"),
+            "ground true or false": isinstance(options.get("ground", True), bool),
+        }
+    for needed, good in checks.items():
+        if not good:
+            raise InputError(f"--env.bvh {path}: {needed} is needed; correct the file")
+    return options
+
+
 def generated_motion(text: str) -> Any:
     """20 s of a generated motion, from KIND or KIND:SEED; InputError names what is wrong."""
     from jaxrl_envs.retarget.motion import generate_motion
 
     kind, _, seed = text.partition(":")
-    if seed and not seed.isdigit():
+    if seed and not is_number(seed):
         raise InputError(f"generated motion {text}: the seed after the colon must be a number")
     return generate_motion(kind, seed=int(seed or 0), seconds=20.0)
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a whole number in the digits 0 to 9 (`isdigit` takes superscripts too)."""
+    return text.isascii() and text.isdigit()
 
 
 def make_world(env: RetargetEnv, *, motions: Any = None, disturbed: bool = False) -> Any:

@@ -47,9 +47,9 @@ def resample(motion: Motion, frame_time: float) -> Motion:
     """The motion at another frame time in seconds, from the first frame to the last.
 
     A looping motion keeps its period: `frame_time` is then rounded so that it fits in a whole
-    number of times. ValueError for a frame time that is not positive.
+    number of times. ValueError for a frame time that is not positive and finite.
     """
-    require(frame_time > 0, f"frame_time is {frame_time}; give seconds above 0")
+    require(0 < frame_time < np.inf, f"frame_time is {frame_time}; give finite seconds above 0")
     duration = motion.duration
     # Frame times are float32: half a thousandth of a frame must not cost the last one.
     steps = int(np.floor(duration / frame_time + 5e-4))
@@ -63,9 +63,11 @@ def resample(motion: Motion, frame_time: float) -> Motion:
 def crop(motion: Motion, start: float, stop: float) -> Motion:
     """The part from `start` to `stop` seconds, without loop.
 
-    InputError where no frame lies between them.
+    InputError where no frame lies between them or one is not a number.
     """
     step = float(motion.frame_time)
+    if not (np.isfinite(start) and np.isfinite(stop)):
+        raise InputError(f"{motion.name}: cut from {start} to {stop} s; give finite seconds")
     first, last = int(np.ceil(start / step - 1e-3)), int(np.floor(stop / step + 1e-3))
     first, last = max(first, 0), min(last, motion.num_frames - 1)
     if last < first:
@@ -161,18 +163,20 @@ def time_warp(motion: Motion, warp: float | Callable[[np.ndarray], np.ndarray]) 
     """The motion at another tempo, at the same frame time.
 
     `warp` is a speed (2.0 is twice as fast), or a function from the share of the new duration
-    (0 to 1) to the share of the old that never decreases, with the old duration kept. ValueError
-    for a speed that is not positive or a function that turns back.
+    (0 to 1) to the share of the old (0 to 1) that never decreases, with the old duration kept.
+    ValueError for a speed that is not positive and finite, or a function that turns back or leaves
+    0 to 1.
     """
     if callable(warp):
         shares = np.linspace(0.0, 1.0, motion.num_frames)
         warped = np.asarray(warp(shares), np.float64)
         require(
-            warped.shape == shares.shape and bool((np.diff(warped) >= 0).all()),
-            f"{motion.name}: the warp must give one share per share and never decrease",
+            warped.shape == shares.shape
+            and bool((np.diff(warped) >= 0).all() and warped[0] >= 0 and warped[-1] <= 1 + 1e-9),
+            f"{motion.name}: the warp must give one share (0 to 1) per share and never decrease",
         )
     else:
-        require(warp > 0, f"the speed is {warp}; give a number above 0")
+        require(0 < warp < np.inf, f"the speed is {warp}; give a finite number above 0")
         steps = max(round((motion.num_frames - 1) / float(warp)), 1)
         warped = np.linspace(0.0, 1.0, steps + 1)
     rotations, root = sample_frames(motion, warped * motion.duration)
@@ -184,8 +188,11 @@ def blend(first: Motion, second: Motion, seconds: float) -> Motion:
 
     The second is turned about z and moved on the ground so that its root goes on where the first
     one's was when the fade began. Both need the same skeleton; frame times may differ, the
-    first's counts. InputError where skeletons differ or a motion is shorter than the fade.
+    first's counts. InputError where skeletons differ, a motion is shorter than the fade, or the
+    fade is not a finite time above 0.
     """
+    if not 0 < seconds < np.inf:
+        raise InputError(f"the fade is {seconds} s; give finite seconds above 0")
     if not same_skeleton(first, second):
         raise InputError(
             f"{first.name} and {second.name} have different skeletons and cannot be blended; "

@@ -73,11 +73,13 @@ def generate_motion(
 ) -> Motion:
     """A motion of one of `KINDS`; the same seed gives the same motion, bit for bit.
 
-    InputError for an unknown kind, a duration or frame time that is not positive, or more than a
-    million frames.
+    InputError for an unknown kind, a negative seed, a duration or frame time that is not positive,
+    or more than a million frames.
     """
     if kind not in KINDS:
         raise InputError(f"no motion is called {kind!r}; choose {', '.join(KINDS)}")
+    if seed < 0:
+        raise InputError(f"seed is {seed}; give a whole number of at least 0")
     if not (seconds > 0 and frame_time > 0 and seconds / frame_time < 1e6):
         raise InputError(
             f"seconds {seconds} and frame_time {frame_time} make no motion; give both above 0 and "
