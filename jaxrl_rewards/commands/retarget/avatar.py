@@ -77,7 +77,8 @@ def avatar_of(world: Any, params: Any, state: Any, character: str, damping: floa
 
 
 def save_avatar(folder: Path, avatar: Avatar) -> Path:
-    """Write `avatar.npz` into a folder."""
+    """Write `avatar.npz` into a folder. The path of a user's MJCF file is stored from the root of
+    the file system, so that the avatar can be driven from any folder."""
     arrays: dict[str, Any] = {
         f"layer_{index}_{name}": layer[name]
         for index, layer in enumerate(avatar.layers)
@@ -87,7 +88,7 @@ def save_avatar(folder: Path, avatar: Avatar) -> Path:
     arrays |= {f"sensed_{name}": value for name, value in avatar.sensed.items()}
     facts = {
         "format": FORMAT,
-        "character": avatar.character,
+        "character": _absolute(avatar.character),
         "layers": len(avatar.layers),
         "action_scale": avatar.action_scale,
         "damping": avatar.damping,
@@ -98,8 +99,12 @@ def save_avatar(folder: Path, avatar: Avatar) -> Path:
     return path
 
 
-def load_avatar(path: Path) -> Avatar:
-    """Read an avatar from its file or its run's folder; InputError says what is wrong with it."""
+def load_avatar(path: Path, character: str | None = None) -> Avatar:
+    """Read an avatar from its file or its run's folder; InputError says what is wrong with it.
+
+    A user's MJCF file is looked for where it was in training, then from the avatar's folder, then
+    in it; `character` replaces what is stored.
+    """
     path = Path(path)
     path = path / FILE if path.is_dir() else path
     if not path.is_file():
@@ -120,7 +125,7 @@ def load_avatar(path: Path) -> Avatar:
                 for index in range(facts["layers"])
             ]
             return Avatar(
-                character=facts["character"],
+                character=character or _found(facts["character"], path.parent),
                 layers=layers,
                 sensed={
                     name: arrays[f"sensed_{name}"] for name in ("position", "rotation", "velocity")
@@ -133,3 +138,24 @@ def load_avatar(path: Path) -> Avatar:
         raise
     except Exception as error:  # a damaged archive fails in many ways
         raise InputError(f"{path} cannot be read as an avatar ({error}); train it anew") from error
+
+
+def _is_file_name(character: str) -> bool:
+    return Path(character).suffix.lower() in (".xml", ".mjcf")
+
+
+def _absolute(character: str) -> str:
+    return str(Path(character).absolute()) if _is_file_name(character) else character
+
+
+def _found(character: str, folder: Path) -> str:
+    """A character that is a name, or the path at which its MJCF file lies now."""
+    if not _is_file_name(character):
+        return character
+    for path in (Path(character), folder / character, folder / Path(character).name):
+        if path.is_file():
+            return str(path)
+    raise InputError(
+        f"the avatar in {folder} was trained with the MJCF file {character}, which is not there; "
+        "run from the folder it was trained in, or pass --character PATH"
+    )

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_rewards.commands.retarget.avatar import Avatar
-from jaxrl_rewards.commands.retarget.stream import StreamFrame
+from jaxrl_rewards.commands.retarget.stream import LONGEST_GAP, StreamFrame
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.rotations import (
     heading_yaw,
@@ -21,8 +21,6 @@ from jaxrl_rewards.core.rotations import (
 )
 
 RATE = 30.0
-LONGEST_GAP = 1.0
-"""Seconds without a frame after which the avatar is placed anew."""
 STRAY = 0.8
 """Metres of the human's size between sensed and own head, beyond which it is placed anew."""
 HUMAN_PROPORTION = 0.9 / 1.7
@@ -33,7 +31,10 @@ class Driver:
     """Steps one avatar; call `frame` for each frame of the stream, in order.
 
     The control rate is 30 Hz: frames that come faster update what is known, and the avatar moves
-    when its next step is due. All programs are compiled in the constructor.
+    when its next step is due. All programs are compiled in the constructor. The physics runs around
+    the point of the ground below the user's head at which the avatar was placed, so that float32
+    is as good far from the tracking space's origin as near it; 1 km from that point the avatar
+    counts as fallen, and is placed anew.
     """
 
     def __init__(self, avatar: Avatar, *, head_height: float = 1.7, threads: int = 1):
@@ -79,9 +80,16 @@ class Driver:
     def frame(self, frame: StreamFrame) -> dict[str, Any] | None:
         """The avatar's pose after this frame; None where no step is due yet.
 
-        `root` is position (metres, the avatar's size) and quaternion, `joints` angles in radians,
-        `state` one of waiting (for the first 0.2 s), placed, following, fallen; `ms` the time it
-        took.
+        - `state` after the last of the control steps that the frame covers: `waiting` until the
+          headset is tracked and the stream has lasted 0.2 s since its start, since a gap of more
+          than 1 s or since a fall; `placed` in the step that puts the avatar where the user is;
+          `following`; `fallen` in the step in which it fell, strayed from the head or broke.
+        - `events`: each `placed` and `fallen` in those steps, in order. After a hitch one frame
+          covers several, so that `state` alone would hide some.
+        - `steps`: how many those are.
+        - `root`: position (metres, the avatar's size) and quaternion, and `joints`: angles in
+          radians. Absent until first placed; as they were last while waiting again.
+        - `ms`: the time the answer took.
         """
         began = time.perf_counter()
         self._note(frame)
@@ -89,16 +97,20 @@ class Driver:
             self._body, self._waiting, self._due = None, [], frame.t
         if frame.t < self._due - 1e-6:
             return None
-        state = "following"
+        states = []
         while self._due <= frame.t + 1e-6:
             late = frame.t - self._due > 1.0 / RATE
-            state = self._one(self._fresh & ~late)
+            states.append(self._one(self._fresh & ~late))
             if not late:
                 self._fresh[:] = False
             self._due += 1.0 / RATE
-        out: dict[str, Any] = {"t": frame.t, "state": state}
+        events = [state for state in states if state in ("placed", "fallen")]
+        out: dict[str, Any] = {
+            "t": frame.t, "state": states[-1], "events": events, "steps": len(states)
+        }  # fmt: skip
         if self._shown is not None:
-            qpos = np.asarray(self._shown, np.float64)
+            qpos = np.array(self._shown, np.float64)
+            qpos[:3] += self._origin
             out["root"] = [round(float(value), 5) for value in qpos[:7]]
             out["joints"] = [round(float(value), 5) for value in qpos[7:]]
         out["ms"] = round(1000.0 * (time.perf_counter() - began), 3)
@@ -109,7 +121,7 @@ class Driver:
         scaled = frame.position * self._size
         for device in np.flatnonzero(frame.received):
             before = self._last_time[device]
-            if before is not None and 0 < frame.t - before < 0.25:
+            if before is not None and 1e-6 < frame.t - before < 0.25:
                 moved = scaled[device] - self._position[device]
                 self._velocity[device] = moved / (frame.t - before)
             else:
@@ -119,35 +131,50 @@ class Driver:
             self._fresh[device] = True
 
     def _one(self, received: np.ndarray) -> str:
-        from jaxrl_envs.retarget.measure import MEMORY, Points, first_memory
+        from jaxrl_envs.retarget.measure import MEMORY, first_memory
 
-        points = Points(
-            position=self._position.astype(np.float32),
-            rotation=self._rotation.astype(np.float32),
-            velocity=np.where(received[:, None], self._velocity, 0.0).astype(np.float32),
-        )
-        seen = received.astype(np.float32)
+        velocity = np.where(received[:, None], self._velocity, 0.0)
         if self._body is None:
-            self._waiting.insert(0, (points, seen))
+            self._waiting.insert(
+                0, (self._position.copy(), self._rotation.copy(), velocity, received)
+            )
             if len(self._waiting) < MEMORY or not received[0]:
                 del self._waiting[MEMORY:]
                 return "waiting"
-            stacked = [jax.tree.map(lambda *leaf: np.stack(leaf), *part)
-                       for part in zip(*self._waiting[:MEMORY], strict=True)]  # fmt: skip
-            self._memory = first_memory(*stacked)
+            self._origin = self._position[0] * [1.0, 1.0, 0.0]
+            *past, seen = (np.stack(leaf) for leaf in zip(*self._waiting[:MEMORY], strict=True))
+            remembered = self._points(*past)
+            self._memory = first_memory(remembered, seen.astype(np.float32))
+            points = jax.tree.map(lambda leaf: leaf[0], remembered)
             row = self._nearest(points, received)
             self._body, self._contact = self._place(row, points)
             self._action = np.zeros(self.character.num_joints, np.float32)
             self._waiting, self._shown = [], self._body.qpos
             return "placed"
+        points = self._points(self._position, self._rotation, velocity)
         self._body, self._memory, self._action, self._contact, lost = self._step(
-            self._body, self._memory, self._action, self._contact, points, seen
+            self._body,
+            self._memory,
+            self._action,
+            self._contact,
+            points,
+            received.astype(np.float32),
         )
         self._shown = self._body.qpos
         if bool(lost):
             self._body = None
             return "fallen"
         return "following"
+
+    def _points(self, position: np.ndarray, rotation: np.ndarray, velocity: np.ndarray) -> Any:
+        """Poses as the physics knows them: seen from the origin, in float32."""
+        from jaxrl_envs.retarget.measure import Points
+
+        return Points(
+            position=(position - self._origin).astype(np.float32),
+            rotation=rotation.astype(np.float32),
+            velocity=velocity.astype(np.float32),
+        )
 
     def _nearest(self, points: Any, received: np.ndarray) -> np.int32:
         """The pose of the training motions in which head and hands look most like this, seen from
@@ -216,6 +243,7 @@ class Driver:
         self._shown: Any = None
         self._due: float | None = None
         self._waiting: list[Any] = []
+        self._origin = np.zeros(3)
         self._position = np.zeros((3, 3))
         self._rotation = np.tile([1.0, 0.0, 0.0, 0.0], (3, 1))
         self._velocity = np.zeros((3, 3))
