@@ -89,23 +89,12 @@ class Tally:
 
 
 class Interruption:
-    """Ctrl-C, taken between two answers: no line is cut, and no computation is torn."""
+    """Ctrl-C, taken between two answers: no line is cut, and no computation is torn. A third one
+    takes effect wherever it comes, for a reader that has stopped."""
 
     def __init__(self) -> None:
         self._presses = 0
         self._reading = False
-
-    @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
-        """Within, Ctrl-C is as the class says; a third one takes effect wherever it comes."""
-        if threading.current_thread() is not threading.main_thread():
-            yield  # signals go to the main thread alone
-            return
-        before = signal.signal(signal.SIGINT, self._press)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
 
     def lines(self, lines: Iterator[str]) -> Iterator[str]:
         """The same lines, until Ctrl-C."""
@@ -119,10 +108,24 @@ class Interruption:
                 return
             yield line
 
-    def _press(self, *_: Any) -> None:
+    def press(self, *_: Any) -> None:
+        """The signal's handler."""
         self._presses += 1
         if (self._reading and self._presses == 1) or self._presses > 2:
             raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def on_ctrl_c(action: Any) -> Iterator[None]:
+    """Within, what Ctrl-C does; in the main thread, which alone gets signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, action)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -165,13 +168,15 @@ def _run(options: argparse.Namespace) -> int:
     from jaxrl_rewards.commands.retarget.driving import Driver
     from jaxrl_rewards.commands.retarget.stream import StreamCounts
 
-    avatar = load_avatar(options.run, options.character)
     with contextlib.ExitStack() as stack:
+        # An exception in the midst of compiling would be lost, or crash the process at its end.
+        stack.enter_context(on_ctrl_c(signal.SIG_DFL))
+        avatar = load_avatar(options.run, options.character)
         lines, measured = _source(options, stack)
         height = measured or 1.7 if options.head_height is None else options.head_height
         driver = Driver(avatar, head_height=height, threads=options.threads)
         interruption = Interruption()
-        stack.enter_context(interruption.watched())
+        stack.enter_context(on_ctrl_c(interruption.press))
         tally = Tally(StreamCounts())
         try:
             drive(driver, interruption.lines(lines), sys.stdout, tally)
