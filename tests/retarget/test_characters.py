@@ -10,6 +10,8 @@ import pytest
 
 mujoco = pytest.importorskip("mujoco")
 
+from jaxrl_envs.physics import make_physics  # noqa: E402
+from jaxrl_envs.retarget.chain import chain_of  # noqa: E402
 from jaxrl_envs.retarget.characters import (  # noqa: E402
     DAMPING,
     HUMAN_JOINTS,
@@ -18,6 +20,7 @@ from jaxrl_envs.retarget.characters import (  # noqa: E402
     load_character,
     make_character,
 )
+from jaxrl_envs.retarget.draw import _side  # noqa: E402
 
 from jaxrl_rewards.core import InputError  # noqa: E402
 
@@ -174,6 +177,21 @@ BAD_MAPPINGS = {
     "three numbers": lambda m: m["keypoints"].update(head={"body": "torso", "offset": [0]}),
     "calls 'pelvis' the root": lambda m: m.update(root="pelvis"),
     "leg_length must be above 0": lambda m: m.update(leg_length=0),
+    "'right_knee': sign is null": lambda m: m["joints"]["right_knee"].update(sign=None),
+    "gain is null": lambda m: m["joints"]["right_knee"].update(gain=None),
+    "offset is null": lambda m: m["joints"]["right_knee"].update(offset=None),
+    "rest is null": lambda m: m["joints"]["right_knee"].update(rest=None),
+    "sign must be 1 or -1": lambda m: m["joints"]["right_knee"].update(sign=0.5),
+    "gain must not be 0": lambda m: m["joints"]["right_knee"].update(gain=0),
+    "of size up to 1e": lambda m: m["joints"]["right_knee"].update(offset=1e300),
+    "is the free joint": lambda m: m["joints"].update(root={}),
+    "body 'world', which is no part": lambda m: m["keypoints"].update(head="world"),
+    "geom 'floor', which is no part": lambda m: m["feet"].update(left_foot=["floor"]),
+    "twice .for left_foot and right_foot": lambda m: m["feet"].update(right_foot="left_foot"),
+    "twice .for left_foot.": lambda m: m["feet"].update(left_foot=["left_foot", "left_foot"]),
+    "belongs to the foot 'left_foot'": lambda m: m["feet"].update(
+        left_foot="left_shin1", right_foot=["left_foot", "left_thigh1"]
+    ),
 }
 
 
@@ -188,7 +206,7 @@ def test_a_bad_mapping_is_named_in_one_sentence(message, tmp_path):
 
 BODY = """<mujoco><worldbody><body name="torso"><freejoint/>{inside}<geom name="f" size=".1"/>
 <body name="leg"><joint name="knee" type="{kind}"/><geom name="foot" size=".1" pos="0 0 -.5"/>
-</body></body></worldbody>{outside}</mujoco>"""
+</body></body>{beside}</worldbody>{outside}</mujoco>"""
 SMALL = {
     "name": "small",
     "root": "torso",
@@ -204,27 +222,134 @@ BAD_MODELS = {
     "tendons": {"outside": TENDON},
     "equality": {"outside": EQUALITY},
     "exactly one free joint": {"inside": '<joint name="x" type="slide"/>'},
+    "has a ref of 30": {"kind": 'hinge" ref="30'},
+    "flexes": {"beside": '<flexcomp name="cloth" type="grid" count="2 2 1" radius=".01"/>'},
     "cannot be read": {"outside": "<nonsense/>"},
 }
 
 
 @pytest.mark.parametrize("message", BAD_MODELS)
 def test_an_unsupported_model_is_named_in_one_sentence(message, tmp_path):
-    values = {"kind": "hinge", "inside": "", "outside": "", **BAD_MODELS[message]}
-    text = BODY.format(**values)
-    if "free joint" in message:
-        text = text.replace("<freejoint/>", "")
-    (tmp_path / "body.xml").write_text(text)
-    (tmp_path / "body.json").write_text(json.dumps(SMALL))
     with pytest.raises(InputError, match=message) as caught:
-        make_character(str(tmp_path / "body.xml"))
+        load_small(tmp_path, free="free joint" not in message, **BAD_MODELS[message])
     assert "\n" not in str(caught.value)
+
+
+def load_small(folder, mapping=SMALL, free=True, **parts):
+    parts = {"kind": "hinge", "inside": "", "beside": "", "outside": "", **parts}
+    text = BODY.format(**parts)
+    (folder / "body.xml").write_text(text if free else text.replace("<freejoint/>", ""))
+    (folder / "body.json").write_text(json.dumps(mapping))
+    return load_character(folder / "body.xml", folder / "body.json")
+
+
+def test_null_servos_are_the_default_ones(tmp_path):
+    knee = {"human": "left_knee", "kp": None, "torque": None}
+    given = load_small(tmp_path, {**SMALL, "joints": {"knee": knee}})
+    plain = load_small(tmp_path)
+    assert given.kp == plain.kp > 0 and given.torque == plain.torque > 0
+
+
+PHYSICS = """<option density="1000" viscosity="1" wind="5 0 0" gravity="1 0 0" impratio="3"
+noslip_iterations="2" solver="CG" magnetic="1 1 1" tolerance=".1"><flag gravity="disable"
+contact="disable" actuation="disable" limit="disable" energy="enable" override="enable"/></option>
+<custom><numeric name="max_contact_points" data="1"/></custom>"""
+CLASS = """<default><motor gear="7" ctrlrange="-.4 .4"/><pair margin=".3" solref=".5 1"/>
+<joint damping="1" armature="1" stiffness="2" frictionloss="3" actuatorfrcrange="-1 1"/>
+<geom margin=".1" pos="0 0 1"/><site pos="1 1 1"/></default>"""
+
+
+def test_a_users_physics_and_defaults_do_not_survive(tmp_path):
+    human = make_character("human").model
+    beside = '<body name="box" gravcomp="1"><geom size="1"/></body>'
+    body = load_small(
+        tmp_path, inside='<body name="hump" gravcomp="1"><geom size=".1" pos="0 0 0"/></body>',
+        outside=PHYSICS + CLASS, beside=beside,
+    ).model  # fmt: skip
+    for name in dir(human.opt):
+        if not name.startswith("_"):
+            expected, found = getattr(human.opt, name), getattr(body.opt, name)
+            np.testing.assert_array_equal(found, expected, err_msg=name)
+    assert not body.body_gravcomp.any() and body.nnumeric == 0
+    assert not body.actuator_ctrllimited.any() and np.all(body.actuator_gear[:, 0] == 1)
+    assert not body.jnt_actfrclimited.any() and not body.jnt_stiffness.any()
+    assert not body.dof_damping.any() and not body.dof_frictionloss.any()
+    np.testing.assert_array_equal(body.dof_armature[:6], 0.0)
+    np.testing.assert_array_equal(body.pair_margin, 0.0)
+    np.testing.assert_array_equal(body.pair_solref, human.pair_solref[:1])
+    assert not body.geom("retarget_ground").pos.any()
+
+
+TOES = """<body name="heel" pos="0 .2 -.6"><joint name="ankle" axis="0 1 0"/>
+<geom name="heel" size=".05" pos="-.1 0 0"/><body name="toe" pos=".1 0 0">
+<joint name="ball" axis="0 1 0"/><geom name="toe" size=".05"/></body></body>"""
+
+
+@pytest.mark.parametrize("geoms", [["heel", "toe"], ["toe", "heel"]])
+def test_a_foot_touches_with_any_of_its_bodies(geoms, tmp_path):
+    body = load_small(
+        tmp_path, {**SMALL, "feet": {"toed": geoms, "foot": "foot"}}, inside=TOES
+    )  # fmt: skip
+    chain = chain_of(body.model, body.foot_names)
+    assert chain.sole_feet == (0, 0, 1)
+    physics = make_physics(body.model, engine="c", substeps=1, outputs=("sensordata",))
+    for pitch, height, touching in (
+        (0.3, 0.65, 1),
+        (-0.3, 0.65, 1),
+        (0.0, 0.645, 2),
+        (0.0, 0.7, 0),
+    ):
+        qpos = np.zeros(body.model.nq, np.float32)
+        qpos[[2, 3, 7]] = height, 1.0, pitch  # the ankle comes first
+        state = physics.reset(qpos, np.zeros(body.model.nv, np.float32))
+        state = physics.step(state, np.array([pitch, 0.0, 0.0], np.float32))
+        assert state.sensordata[0] == touching, (pitch, height)
+        assert state.sensordata[1] == 0
+
+
+def test_names_of_ours_may_be_taken(tmp_path):
+    inside = """<site name="touch_foot" pos="3 3 3"/><site name="keypoint_head" pos="3 3 3"/>
+    <site name="mine"/><geom name="retarget_ground" size=".1"/>"""
+    outside = """<actuator><motor name="knee" joint="knee"/></actuator>
+    <sensor><touch name="touch_foot" site="touch_foot"/></sensor>"""
+    body = load_small(tmp_path, inside=inside, outside=outside)
+    model = body.model
+    leg = model.body("leg").id
+    assert set(model.site_bodyid[[*body.keypoint_sites, *body.foot_sites]]) == {leg}
+    assert model.site("mine").bodyid == model.geom("retarget_ground").bodyid == 1
+    ground = int(model.pair_geom1[0])
+    assert model.geom_bodyid[ground] == 0 and model.nu == model.nsensor == 1
+
+
+def test_only_the_characters_tree_counts(tmp_path):
+    """A box, a door and a mocap body beside it are neither its mass nor its joints."""
+    beside = """<body name="box"><geom type="box" size="1 1 1"/></body>
+    <body name="door"><joint name="door"/><geom size="1"/></body>
+    <body name="hand" mocap="true"><geom size="1"/></body>
+    <light mode="targetbody" target="box"/>"""
+    alone, among = load_small(tmp_path), load_small(tmp_path, beside=beside)
+    assert among.mass == alone.mass and among.joint_names == ("knee",)
+    assert among.model.nbody == alone.model.nbody
+    with pytest.raises(InputError, match="body 'box', which is no part of the character"):
+        load_small(tmp_path, {**SMALL, "keypoints": dict.fromkeys(KEYPOINTS, "box")}, beside=beside)
+
+
+@pytest.mark.parametrize(
+    ("side", "names"),
+    [
+        ("left", "left_thigh LeftFoot leftleg knee_l l_knee hand.L LHand KNEE_L rig:LeftHand"),
+        ("right", "right_thigh RightFoot rightleg knee_r r_knee hand-R HandR R_Hand"),
+        ("", "thigh skull tail_0 L5 pelvis Upright Lower_arm ruler world lwaist"),
+    ],
+)
+def test_drawings_know_the_sides_of_names(side, names):
+    assert {name: _side(name) for name in names.split()} == dict.fromkeys(names.split(), side)
 
 
 def test_missing_files_and_unknown_names_are_named(tmp_path):
     with pytest.raises(InputError, match="choose human, dinosaur, mouse"):
         make_character("unicorn")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="MJCF .*none.xml cannot be read"):
         make_character(str(tmp_path / "none.xml"))
     (tmp_path / "bad.xml").write_text("<mujoco/>")
     (tmp_path / "bad.json").write_text("{")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,13 @@ def character_figure(
 
 
 def _side(name: str) -> str:
-    return next((side for side in ("left", "right") if side in name), "")
+    """The side in a body's name ("left_knee", "LeftFoot", "knee_l", "R_Hand"), or ""."""
+    words = re.findall(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*", name)
+    for word in map(str.lower, words):
+        for side in SIDES:
+            if word == side[0] or word.startswith(side):
+                return side
+    return ""
 
 
 def draw_gif(path: str | Path, figures: list[Figure], frame_rate: float = 15.0) -> None:

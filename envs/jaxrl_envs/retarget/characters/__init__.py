@@ -10,11 +10,14 @@ says what the MJCF does not:
                 "tail": {}},               angle = sign * gain * human angle + offset, in the limits
      "keypoints": {"head": {"body": "torso", "offset": [0, 0, 0.3]}, "left_hand": "hand_l",
                    "right_hand": "hand_r", "left_foot": "foot_l", "right_foot": "foot_r"},
-     "feet": {"left_foot": ["sole_l"], "right_foot": ["sole_r"]},     geoms that touch the ground
+     "feet": {"left_foot": ["heel_l", "toe_l"], "right_foot": ["heel_r", "toe_r"]},
+                                           the geoms that touch the ground
      "leg_length": 0.8}                    optional: measured from the mapped hips by default
 
-The human's joints and the meaning of their angles are in `record.HUMAN_JOINTS`. Servos (`kp`,
-`torque` per joint, optional), sensors and contacts of the MJCF are replaced by the project's.
+The human's joints and the meaning of their angles are in `record.HUMAN_JOINTS`. `sign` is 1 or -1,
+`gain` is not 0. Of the MJCF, the bodies, geoms and hinges with their limits are kept. Servos (`kp`,
+`torque` per joint, optional), sensors, contacts, physics options (gravity, fluid, flags, solver)
+and joint damping are replaced by the project's; other bodies of the world are dropped.
 """
 
 from __future__ import annotations
@@ -57,12 +60,11 @@ def load_character(mjcf: str | Path, mapping: str | Path, damping: float = DAMPI
     """A character from a user's MJCF file and mapping file; `damping` as in `make_character`."""
     import mujoco
 
-    plan = read_mapping(mapping)
     try:
         spec = mujoco.MjSpec.from_file(str(mjcf))
     except (ValueError, RuntimeError, OSError) as error:
         raise InputError(f"MJCF {mjcf} cannot be read: {' '.join(str(error).split())}") from error
-    return assemble(spec, plan, str(mjcf), damping)
+    return assemble(spec, read_mapping(mapping), str(mjcf), damping)
 
 
 __all__ = [

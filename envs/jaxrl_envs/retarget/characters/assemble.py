@@ -1,4 +1,4 @@
-"""From a body plan and a mapping to a character: servos, sensors, contacts, options."""
+"""From a body plan and a mapping to a character: measures and servos."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from jaxrl_envs.retarget.characters.checks import check_supported
 from jaxrl_envs.retarget.characters.mapping import Mapping
 from jaxrl_envs.retarget.characters.record import (
     HUMAN_JOINTS,
     HUMAN_LEG_LENGTH,
     HUMAN_MASS,
-    KEYPOINTS,
     Character,
 )
+from jaxrl_envs.retarget.characters.world import furnish
 from jaxrl_rewards.core import InputError
 
 TIMESTEP = 1.0 / 90.0
@@ -40,38 +41,34 @@ _UNMAPPED_GAINS = (100.0, 40.0)
 def assemble(spec: Any, mapping: Mapping, where: str, damping: float = DAMPING) -> Character:
     """Complete a `mujoco.MjSpec` of bodies, joints and geoms into a `Character`.
 
-    Actuators, sensors, contact pairs and keyframes of the spec are replaced by the project's: a
-    position servo per hinge, sites at the keypoints, a touch sensor per foot, contact between
-    the ground and the feet alone. `where` names the spec's origin in messages; `damping` is kd / kp
-    in seconds at the human's size.
+    Of the spec only the tree under the root stays as it is: bodies, geoms, hinges and their limits.
+    The rest becomes the project's, whatever the MJCF said of it: a position servo per hinge (no
+    other damping, stiffness, friction or limit of force), sites at the keypoints, a sensor per
+    foot, contact between the ground and the feet alone, and MuJoCo's default physics options but
+    for the step, integrator and solver: gravity 9.81 m/s² downwards, on all bodies, and no
+    fluid or wind. Other bodies of the world are dropped, as are sites with the names of ours.
+    `where` names the spec's origin in messages; `damping` is kd / kp in seconds at the human's
+    size.
 
     A body on shorter legs falls faster, by the square root of its size: its servos lag less in
     proportion, and its physics steps are finer. (On a third of a human's legs, walking is learnt
     from 180 steps a second and hardly from 90.)
 
-    Raises InputError for joints other than one free joint and hinges, for tendons, equality
-    constraints and plugins, and for names in `mapping` that the spec lacks.
+    Raises InputError for joints other than one free joint and hinges without `ref`, for tendons,
+    equality constraints, flexes and plugins, for names in `mapping` that the spec's character
+    lacks, and for feet that share a body.
     """
     import mujoco
 
-    _check_supported(spec, mapping, where)
-    for kind in (spec.actuators, spec.sensors, spec.pairs, spec.excludes, spec.keys):
-        for element in list(kind):
-            spec.delete(element)
-    feet_geoms = {geom for geoms in mapping.feet.values() for geom in geoms}
-    for geom in spec.geoms:
-        geom.contype = geom.conaffinity = 0
-    floor = spec.worldbody.add_geom(
-        name="retarget_ground", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 0.05],
-        contype=0, conaffinity=0, rgba=[0.8, 0.8, 0.8, 1.0],
-    )  # fmt: skip
-    for name in sorted(feet_geoms):
-        spec.add_pair(geomname1=floor.name, geomname2=name, condim=3, friction=[1, 1, 0.005, 0, 0])
-    for name in KEYPOINTS:
-        point = mapping.keypoints[name]
-        spec.body(point.body).add_site(name=f"keypoint_{name}", pos=list(point.offset))
-    _add_sensors(spec, mapping)
-    _set_options(spec)
+    check_supported(spec, mapping, where)
+    furnish(spec, mapping)
+    spec.option.timestep = TIMESTEP
+
+    for joint in spec.joints:
+        joint.armature = joint.frictionloss = 0.0
+        joint.damping = np.zeros(3)
+        joint.stiffness = np.zeros(3)
+        joint.actfrclimited = mujoco.mjtLimited.mjLIMITED_FALSE
 
     plain = _compile(spec, where)
     hinges = [spec.joint(plain.joint(index).name) for index in range(1, plain.njnt)]
@@ -83,6 +80,7 @@ def assemble(spec: Any, mapping: Mapping, where: str, damping: float = DAMPING) 
     tempo = min(1.0, measures["leg_length"] / HUMAN_LEG_LENGTH) ** 0.5
     damping = damping * tempo
     spec.option.timestep = TIMESTEP / max(1, round(1.0 / tempo))
+    untouched = mujoco.MjSpec()  # the MJCF's own defaults are not for our servos
     columns: dict[str, list[float]] = {
         name: []
         for name in (
@@ -101,13 +99,10 @@ def assemble(spec: Any, mapping: Mapping, where: str, damping: float = DAMPING) 
         plan = mapping.joints.get(joint.name)
         kp, torque = _gains(plan, strength)
         joint.armature = ARMATURE * inertia
-        joint.damping = np.zeros(3)
-        joint.stiffness = np.zeros(3)
-        joint.frictionloss = 0.0
         lower, upper = _limits(plain, joint.name)
         actuator = spec.add_actuator(
-            name=joint.name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT,
-            forcelimited=True, forcerange=[-torque, torque],
+            untouched.default, name=joint.name, target=joint.name,
+            trntype=mujoco.mjtTrn.mjTRN_JOINT, forcelimited=True, forcerange=[-torque, torque],
         )  # fmt: skip
         actuator.set_to_position(kp=kp, kv=kp * damping)
         values = (
@@ -132,78 +127,6 @@ def assemble(spec: Any, mapping: Mapping, where: str, damping: float = DAMPING) 
         **arrays,
         **measures,
     )
-
-
-def _check_supported(spec: Any, mapping: Mapping, where: str) -> None:
-    import mujoco
-
-    kinds = mujoco.mjtJoint
-    free = [joint for joint in spec.joints if joint.type == kinds.mjJNT_FREE]
-    if len(free) != 1:
-        raise InputError(f"{where}: a character needs exactly one free joint, found {len(free)}")
-    if free[0].parent.name != mapping.root:
-        raise InputError(
-            f"{where}: the free joint belongs to the body {free[0].parent.name!r}, but the mapping "
-            f"calls {mapping.root!r} the root"
-        )
-    for joint in spec.joints:
-        if joint.type in (kinds.mjJNT_BALL, kinds.mjJNT_SLIDE):
-            raise InputError(
-                f"{where}: joint {joint.name!r} is a ball or slide joint; replace it by hinges"
-            )
-    for name, found in (
-        ("tendons", spec.tendons),
-        ("equality constraints", spec.equalities),
-        ("plugins", spec.plugins),
-        ("flexes", spec.flexes),
-    ):
-        if found:
-            raise InputError(f"{where}: {name} are not supported; remove them from the MJCF")
-    known = {
-        "joint": {joint.name for joint in spec.joints},
-        "body": {body.name for body in spec.bodies},
-        "geom": {geom.name for geom in spec.geoms},
-    }
-    wanted = [("joint", name) for name in mapping.joints]
-    wanted += [("body", point.body) for point in mapping.keypoints.values()]
-    wanted += [("geom", geom) for geoms in mapping.feet.values() for geom in geoms]
-    for kind, name in wanted:
-        if name not in known[kind]:
-            raise InputError(
-                f"{where}: the mapping names the {kind} {name!r}, which does not exist"
-            )
-    if not all(joint.name for joint in spec.joints if joint.type == kinds.mjJNT_HINGE):
-        raise InputError(f"{where}: a hinge has no name; name all hinges")
-    if spec.worldbody.first_body() != free[0].parent:
-        raise InputError(f"{where}: the character must be the first body of the world")
-
-
-def _add_sensors(spec: Any, mapping: Mapping) -> None:
-    """A touch sensor per foot, N; everything else is known from positions and velocities."""
-    import mujoco
-
-    for foot, geoms in mapping.feet.items():
-        geom = spec.geom(geoms[0])
-        # The sensor counts contacts of this body inside the site: make the site hold all of it.
-        geom.parent.add_site(
-            name=f"touch_{foot}", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[2.0, 0, 0],
-            pos=list(geom.pos),
-        )  # fmt: skip
-        spec.add_sensor(
-            name=f"touch_{foot}", type=mujoco.mjtSensor.mjSENS_TOUCH,
-            objtype=mujoco.mjtObj.mjOBJ_SITE, objname=f"touch_{foot}",
-        )  # fmt: skip
-
-
-def _set_options(spec: Any) -> None:
-    import mujoco
-
-    spec.option.timestep = TIMESTEP
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    spec.option.solver = mujoco.mjtSolver.mjSOL_PGS
-    spec.option.iterations = 10
-    spec.option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
-    spec.option.gravity = [0.0, 0.0, -9.81]
 
 
 def _compile(spec: Any, where: str) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,13 @@ class JointMapping:
     human: str | None = None
     """Name of the human's joint (see `HUMAN_JOINTS`); None for tails and ears, which stay still."""
     sign: float = 1.0
+    """1 or -1: angle = sign · gain · human angle + offset, in the joint's limits."""
     gain: float = 1.0
+    """Not 0."""
     offset: float = 0.0
     """radians"""
     rest: float = 0.0
-    """Angle that a zero action asks for, radians."""
+    """Angle that a zero action asks for, radians; the nearest one in the joint's limits."""
     kp: float | None = None
     """Servo stiffness, N m/rad; by default that of the human's joint times mass · leg length."""
     torque: float | None = None
@@ -52,11 +53,14 @@ class Mapping:
     keypoints: dict[str, PointMapping]
     """One for each of `KEYPOINTS`."""
     feet: dict[str, tuple[str, ...]]
-    """By name of the foot: the geoms with which it touches the ground. No others touch it."""
+    """By name of the foot: the geoms with which it touches the ground. No others touch it. A foot
+    may have geoms on several bodies (heel and toes); no two feet share a geom or a body."""
     leg_length: float | None = None
     """By default measured: height of the highest mapped hip above the soles."""
 
 
+_LARGEST = 1e9
+"""Of the numbers in a mapping, far beyond sense and well within float32."""
 _REQUIRED = ("name", "root", "joints", "keypoints", "feet")
 
 
@@ -103,6 +107,13 @@ def mapping_from(values: Any, where: str) -> Mapping:
         geoms = [geoms] if isinstance(geoms, str) else geoms
         if not isinstance(geoms, list) or not geoms or not all(isinstance(g, str) for g in geoms):
             raise InputError(f"mapping {where}, foot {key!r}: give a list of geom names")
+        for geom in geoms:
+            listed = [foot for foot in feet if geom in feet[foot]] + [key] * geoms.count(geom)
+            if len(listed) > 1:
+                raise InputError(
+                    f"mapping {where}, foot {key!r}: the geom {geom!r} is listed twice (for "
+                    f"{' and '.join(sorted(set(listed)))}); list each geom once, for one foot"
+                )
         feet[key] = tuple(geoms)
     leg = values.get("leg_length")
     if leg is not None and _number(leg, f"{where}, leg_length") <= 0:
@@ -123,11 +134,26 @@ def _joint(value: Any, where: str) -> JointMapping:
         )
         raise InputError(f"mapping {where}: the human has no joint {human!r}; {hint}")
     for name in fields[1:]:
-        number = value.get(name)
-        if number is not None:
-            _number(number, f"{where}, {name}")
-        if name in ("kp", "torque") and number is not None and number <= 0:
+        number = value.get(name, 1.0)
+        servo = name in ("kp", "torque")
+        if number is None and servo:
+            continue
+        if number is None:
+            raise InputError(
+                f"mapping {where}: {name} is null; give a number, or leave the field out"
+            )
+        _number(number, f"{where}, {name}")
+        if servo and number <= 0:
             raise InputError(f"mapping {where}: {name} must be above 0, got {number}")
+        if name == "sign" and abs(number) != 1:
+            raise InputError(
+                f"mapping {where}: sign must be 1 or -1, got {number}; a factor goes in 'gain'"
+            )
+        if name == "gain" and number == 0:
+            raise InputError(
+                f"mapping {where}: gain must not be 0; leave out 'human' for a joint that stays "
+                "still"
+            )
     return JointMapping(**value)
 
 
@@ -144,12 +170,12 @@ def _point(value: Any, where: str) -> PointMapping:
 
 
 def _number(value: Any, where: str) -> float:
-    try:
-        if not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value):
-            return float(value)
-    except OverflowError:  # an integer beyond any float
-        pass
-    raise InputError(f"mapping {where}: {str(value)[:40]} is not a finite number")
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if number and abs(value) <= _LARGEST:  # NaN is not
+        return float(value)
+    raise InputError(
+        f"mapping {where}: {str(value)[:40]} is not a finite number of size up to {_LARGEST:g}"
+    )
 
 
 def _refuse_unknown(value: dict, known: tuple[str, ...], where: str) -> None:

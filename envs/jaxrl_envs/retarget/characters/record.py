@@ -44,7 +44,8 @@ class Character:
     model: Any
     """Compiled `mujoco.MjModel`: one free joint, then the `J` hinges in the order of
     `joint_names`, a position actuator for each, a site `keypoint_NAME` for each of `KEYPOINTS`, and
-    one touch sensor per foot."""
+    one number of `sensordata` per foot, above 0 where it touches the ground: N of a touch sensor,
+    or, of a foot on several bodies, the number of its contacts."""
     joint_names: tuple[str, ...]
     joint_map: np.ndarray
     """int32 [J]: index into `HUMAN_JOINTS`; -1 where the human has no such joint."""
@@ -62,7 +63,7 @@ class Character:
     torque: np.ndarray
     """float32 [J], limit of the servo's torque, N m."""
     foot_names: tuple[str, ...]
-    """The feet, in the order of the touch sensors; "left_foot" and "right_foot" for the bipeds."""
+    """The feet, in the order of the sensors; "left_foot" and "right_foot" for the bipeds."""
     foot_geoms: tuple[tuple[int, ...], ...]
     """Per foot, the geoms of the model with which it touches the ground."""
     damping: float
