@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxrl_rewards.commands.arguments import parse
+from jaxrl_rewards.commands.retarget.avatar import absolute_character
 from jaxrl_rewards.commands.retarget.task import (
     RetargetTask,
     check_task,
@@ -256,6 +257,7 @@ def stored_config(task: RetargetTask, engine: str) -> dict[str, Any]:
     for name in TRANSIENT:
         values.pop(name)
     # Whole paths: the run may be evaluated or resumed from another folder.
+    values["env"]["character"] = absolute_character(task.env.character)
     values["env"]["motions"] = [str(path.absolute()) for path in task.env.motions]
     for name in ("data", "bvh"):
         path = getattr(task.env, name)

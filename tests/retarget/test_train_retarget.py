@@ -77,6 +77,9 @@ def test_a_run_may_go_on_for_longer_and_from_another_folder(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     stored = [stored_config(RetargetTask(env=env, steps=n), "c")["task"] for n in (1024, 4096)]
     assert stored[0] == stored[1] and "steps" not in stored[0]
+    assert stored[0]["env"]["character"] == "human"
+    own = RetargetTask(env=RetargetEnv(character="own/robot.xml"))
+    assert stored_config(own, "c")["task"]["env"]["character"] == str(tmp_path / "own/robot.xml")
     assert stored[0]["env"]["motions"] == [str(tmp_path / "walk.bvh")]
     assert stored[0]["env"]["bvh"] == str(tmp_path / "options.json")
     back = stored_task(tmp_path, {"config": {"task": stored[0]}})

@@ -88,7 +88,7 @@ def save_avatar(folder: Path, avatar: Avatar) -> Path:
     arrays |= {f"sensed_{name}": value for name, value in avatar.sensed.items()}
     facts = {
         "format": FORMAT,
-        "character": _absolute(avatar.character),
+        "character": absolute_character(avatar.character),
         "layers": len(avatar.layers),
         "action_scale": avatar.action_scale,
         "damping": avatar.damping,
@@ -144,7 +144,8 @@ def _is_file_name(character: str) -> bool:
     return Path(character).suffix.lower() in (".xml", ".mjcf")
 
 
-def _absolute(character: str) -> str:
+def absolute_character(character: str) -> str:
+    """A user's MJCF file by its path from the root; the name of a character of ours as it is."""
     return str(Path(character).absolute()) if _is_file_name(character) else character
 
 
