@@ -20,6 +20,7 @@ from jaxrl_envs.retarget.characters import (  # noqa: E402
     load_character,
     make_character,
 )
+from jaxrl_envs.retarget.characters.shapes import lowest_point  # noqa: E402
 from jaxrl_envs.retarget.draw import _side  # noqa: E402
 
 from jaxrl_rewards.core import InputError  # noqa: E402
@@ -355,3 +356,50 @@ def test_missing_files_and_unknown_names_are_named(tmp_path):
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(InputError, match="not valid JSON"):
         make_character(str(tmp_path / "bad.xml"))
+
+
+def _one_geom(kind, size, mesh=None):
+    """A geom turned by 0.7 rad about a skew axis, 2 m above the ground, and its state."""
+    spec = mujoco.MjSpec()
+    named = {}
+    if mesh is not None:
+        spec.add_mesh(name="shape", uservert=mesh.ravel().tolist())
+        named = {"meshname": "shape"}
+    turn = np.array([np.cos(0.35), *(np.sin(0.35) * np.array([2.0, -1.0, 2.0]) / 3.0)])
+    spec.worldbody.add_geom(name="it", type=kind, size=size, quat=turn, pos=[0.1, 0, 2], **named)
+    model = spec.compile()
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    return model, data
+
+
+@pytest.mark.parametrize("kind", ["BOX", "SPHERE", "CAPSULE", "CYLINDER", "ELLIPSOID", "MESH"])
+def test_the_lowest_point_of_a_turned_geom(kind):
+    """Against the lowest of many points on the surface."""
+    wedge = np.array([[0, 0, 0], [0.3, 0, 0], [0.3, 0.1, 0], [0, 0.1, 0], [0, 0, 0.08]], float)
+    shape = getattr(mujoco.mjtGeom, f"mjGEOM_{kind}")
+    model, data = _one_geom(shape, [0.1, 0.06, 0.03], wedge if kind == "MESH" else None)
+    geom = model.geom("it").id
+    around = np.random.default_rng(0).normal(size=(200_000, 3))
+    around /= np.linalg.norm(around, axis=1, keepdims=True)
+    size = model.geom_size[geom]
+    surface = {
+        "BOX": lambda: size * np.sign(around),
+        "SPHERE": lambda: size[0] * around,
+        "CAPSULE": lambda: size[0] * around + np.sign(around[:, 2:]) * [0, 0, size[1]],
+        "CYLINDER": lambda: np.column_stack(
+            [size[0] * around[:, :2] / np.linalg.norm(around[:, :2], axis=1, keepdims=True),
+             np.sign(around[:, 2]) * size[1]]
+        ),
+        "ELLIPSOID": lambda: size * around,
+        "MESH": lambda: model.mesh_vert,
+    }[kind]()  # fmt: skip
+    rotation = data.geom_xmat[geom].reshape(3, 3)
+    expected = data.geom_xpos[geom, 2] + (surface @ rotation[2]).min()
+    found = lowest_point(model, data, geom)
+    tolerance = 0.002 if kind in ("CYLINDER", "ELLIPSOID") else 2e-4
+    assert found == pytest.approx(expected, abs=tolerance)
+    # A bounding sphere would be far off for a flat shape.
+    if kind in ("ELLIPSOID", "MESH"):
+        bound = data.geom_xpos[geom, 2] - model.geom_rbound[geom]
+        assert found - bound > 0.02

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import jax
@@ -11,12 +10,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxrl_envs.retarget.characters.record import KEYPOINTS
+from jaxrl_envs.retarget.characters.shapes import side_points
 from jaxrl_rewards.core import InputError, record, static_field
 from jaxrl_rewards.core.rotations import quat_from_rotvec, quat_multiply, quat_rotate
 
 _UNTURNED = np.array([1.0, 0.0, 0.0, 0.0])
-# Kinds of geoms in MuJoCo's numbering.
-_SPHERE, _CAPSULE, _ELLIPSOID, _CYLINDER, _BOX = 2, 3, 4, 5, 6
 
 
 @record
@@ -158,9 +156,7 @@ def _sole_points(
             owner = int(model.body_parentid[owner])
         if owner not in touch:
             continue
-        points, radius = _geom_points(
-            int(model.geom_type[geom]), model.geom_size[geom], float(model.geom_rbound[geom])
-        )
+        points, radius = side_points(model, geom)
         for point in points:
             placed = model.geom_pos[geom] + quat_rotate(model.geom_quat[geom], point)
             found.append((body, touch[owner], placed, radius))
@@ -171,23 +167,3 @@ def _sole_points(
             "name one in the mapping"
         )
     return found
-
-
-def _geom_points(kind: int, size: np.ndarray, bound: float) -> tuple[np.ndarray, float]:
-    """Points and radius of the spheres around them that stand for a geom's lower side."""
-    signs = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
-    if kind == _BOX:
-        return signs * size, 0.0
-    if kind == _SPHERE:
-        return np.zeros((1, 3)), float(size[0])
-    if kind == _CAPSULE:
-        return np.array([[0.0, 0.0, -size[1]], [0.0, 0.0, size[1]]]), float(size[0])
-    if kind == _CYLINDER:
-        angle = np.arange(12) * np.pi / 6.0
-        rim = np.stack([np.cos(angle) * size[0], np.sin(angle) * size[0]], axis=1)
-        ends = [np.column_stack([rim, np.full(12, z)]) for z in (-size[1], size[1])]
-        return np.concatenate(ends), 0.0
-    if kind == _ELLIPSOID:
-        grid = np.array([g for g in itertools.product((-1.0, 0.0, 1.0), repeat=3) if any(g)])
-        return grid / np.linalg.norm(grid, axis=1, keepdims=True) * size, 0.0
-    return np.zeros((1, 3)), bound

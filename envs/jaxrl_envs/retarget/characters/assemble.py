@@ -14,6 +14,7 @@ from jaxrl_envs.retarget.characters.record import (
     HUMAN_MASS,
     Character,
 )
+from jaxrl_envs.retarget.characters.shapes import lowest_point
 from jaxrl_envs.retarget.characters.world import furnish
 from jaxrl_rewards.core import InputError
 
@@ -179,20 +180,3 @@ def _measure(model: Any, mapping: Mapping, where: str) -> dict[str, float]:
         "head_height": float(data.site("keypoint_head").xpos[2] - bottom),
         "mass": float(model.body_mass.sum()),
     }
-
-
-def lowest_point(model: Any, data: Any, geom: int) -> float:
-    """Height of a box's, sphere's or capsule's lowest point; other kinds by bounding sphere."""
-    import mujoco
-
-    kinds = mujoco.mjtGeom
-    rotation = data.geom_xmat[geom].reshape(3, 3)
-    size, height = model.geom_size[geom], float(data.geom_xpos[geom, 2])
-    kind = model.geom_type[geom]
-    if kind == kinds.mjGEOM_BOX:
-        return height - float(np.abs(rotation[2]) @ size)
-    if kind == kinds.mjGEOM_SPHERE:
-        return height - float(size[0])
-    if kind == kinds.mjGEOM_CAPSULE:
-        return height - float(size[0] + abs(rotation[2, 2]) * size[1])
-    return height - float(model.geom_rbound[geom])
