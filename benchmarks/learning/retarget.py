@@ -88,11 +88,11 @@ def run_row(folder: Path) -> dict[str, Any]:
             "seconds": [point["evaluation/seconds"] for point in curve],
             "followed": [point["evaluation/followed"] for point in curve],
         },
-        trained_by=_command(task),
+        trained_by=trained_by(task),
     )
 
 
-def _command(stored: dict[str, Any]) -> str:
+def trained_by(stored: dict[str, Any]) -> str:
     """The command of a run, by the settings that differ from the defaults."""
     import dataclasses
 
@@ -109,7 +109,8 @@ def _command(stored: dict[str, Any]) -> str:
                     shown = " ".join(Path(str(item)).name for item in given)
                     flags.append(f"--env.{inner.replace('_', '-')} {shown}")
         elif value != default.get(name) and value is not None:
-            flags.append(f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}"))
+            shown = " ".join(map(str, value)) if isinstance(value, list) else value
+            flags.append(f"--{name.replace('_', '-')}" + ("" if value is True else f" {shown}"))
     return " ".join(["jaxrl-rewards train retarget", *flags])
 
 

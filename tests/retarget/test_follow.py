@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.learning.retarget import run_row
+from benchmarks.learning.retarget_unseen import unseen_rows
 from jaxrl_rewards.commands.retarget.follow import survival
 from jaxrl_rewards.commands.retarget.host import on_host
 from jaxrl_rewards.core import InputError
@@ -71,3 +72,23 @@ def test_a_run_becomes_a_row(tmp_path):
     assert (row["ours"], row["required"], row["minutes"]) == (0.75, 0.8, 2.0)
     assert row["curve"] == {"samples": [81920], "seconds": [7.0], "followed": [0.5]}
     assert row["trained_by"] == "jaxrl-rewards train retarget --seed 3 --env.damping 0.025"
+
+
+def test_what_an_avatar_was_not_trained_on_becomes_rows(tmp_path):
+    with pytest.raises(InputError, match="evaluate"):
+        unseen_rows(tmp_path)
+    trained = {"character": "mouse", "clips": ["walk-0", "turn-1"], "seed": 2, "samples": 81920}
+    (tmp_path / "evaluation.json").write_text(json.dumps({**trained, "minutes": 3.0}))
+    task = {"seed": 2, "hidden": [256, 256], "env": {"generated": ["walk:0", "turn:1"]}}
+    (tmp_path / "config.json").write_text(json.dumps({"config": {"task": task}}))
+    rows = {name: {"avatar": {"seconds": 4.0}, "kinematic": {"seconds": 8.0}}
+            for name in ("walk-0", "turn-7")}  # fmt: skip
+    (tmp_path / "evaluation").mkdir()
+    played = {"clips": rows, "episodes": 8}
+    (tmp_path / "evaluation/evaluation.json").write_text(json.dumps(played))
+    (row,) = unseen_rows(tmp_path)
+    assert row["what"] == "mouse, trained on 2 motions, seed 2: follows turn-7"
+    assert (row["ours"], row["peer"], row["ratio"], row["starts"]) == (4.0, 8.0, 0.5, 8)
+    assert row["trained_by"] == (
+        "jaxrl-rewards train retarget --seed 2 --hidden 256 256 --env.generated walk:0 turn:1"
+    )
