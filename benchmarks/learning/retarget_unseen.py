@@ -1,10 +1,11 @@
 """How long trained avatars follow motions that they were not trained on.
 
     python -m benchmarks.learning.retarget_unseen RUN [RUN ...] [--out FILE] [--notes TEXT ...]
+        [--picture FILE --clip NAME]
 
 Each RUN is the folder of a run of `train retarget` that `jaxrl-rewards evaluate RUN --motion FILE
 --generated KIND:SEED ...` has evaluated. A row is a motion, its peer the kinematic reference: as
-long as there was to follow.
+long as there was to follow. `--picture` writes the strips of a clip below each other.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from benchmarks import report
 from benchmarks.learning.retarget import trained_by
 from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.core.files import atomic_path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--notes", nargs="*", default=[])
+    parser.add_argument("--picture", type=Path)
+    parser.add_argument("--clip", default="turn-7")
     options = parser.parse_args(arguments)
     try:
         rows = [row for folder in options.runs for row in unseen_rows(folder)]
@@ -44,8 +48,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         notes=options.notes,
     )
     report.print_rows(rows)
+    if options.picture:
+        strips = [folder / "evaluation" / f"{options.clip}.png" for folder in options.runs]
+        stack_strips(strips, options.picture)
     print(f"all figures: {out}")
     return 0
+
+
+def stack_strips(strips: Sequence[Path], out: Path) -> None:
+    """Write pictures below each other, on white, in few colours."""
+    from PIL import Image
+
+    images = [Image.open(path).convert("RGB") for path in strips]
+    size = (max(image.width for image in images), sum(image.height for image in images))
+    whole, top = Image.new("RGB", size, "white"), 0
+    for image in images:
+        whole.paste(image, (0, top))
+        top += image.height
+    with atomic_path(out) as temporary:
+        whole.quantize(64).save(temporary, format="PNG", optimize=True)
 
 
 def unseen_rows(folder: Path) -> list[dict[str, Any]]:

@@ -195,15 +195,17 @@ def finish(
     save_avatar(out, avatar_of(world, player.params, state, task.env.character, task.env.damping))
     played = player(state, key, episodes=task.final_episodes)
     numbers = survival(played, world.clip_names)
+    samples = result.updates * learner.samples_per_update
+    trained = float(result.history["seconds"][-1])  # in all calls, where the run was resumed
     evaluation = {
         "character": world.character.name,
         "clips": list(world.clip_names),
         "seed": task.seed,
         "update": update,
         "updates": result.updates,
-        "samples": result.updates * learner.samples_per_update,
-        "minutes": seconds / 60.0,
-        "samples_per_second": result.samples_per_second,
+        "samples": samples,
+        "minutes": (seconds + trained - result.seconds) / 60.0,
+        "samples_per_second": samples / max(trained, 1e-9),
         "episodes": played["alive"].shape[1],
         "episode_seconds": world.spec.max_steps * world.physics.dt,
         "survival": numbers,
@@ -216,7 +218,7 @@ def finish(
         f"{evaluation['episodes']} random starts {how_long(world)} (mean "
         f"{numbers['seconds']:.1f} of {numbers['available']:.1f} s), keypoint error "
         f"{numbers['keypoint_error']:.3f} m, joints {numbers['joint_error']:.3f} rad; "
-        f"{evaluation['samples'] / 1e6:.2f}M samples, {result.samples_per_second:,.0f} samples/s, "
+        f"{samples / 1e6:.2f}M samples, {evaluation['samples_per_second']:,.0f} samples/s, "
         f"{evaluation['minutes']:.1f} min"
     )
     print(f"results in {out}: evaluation.json, avatar.npz, avatar.gif, avatar.png, metrics.jsonl, "
@@ -247,8 +249,9 @@ def best_state(
     )
     if last["seconds"] >= seconds[row]:
         return result.state, result.updates
+    best, update = load_state(out, learner, which="best")
     note(f"the state of update {update} followed longer than the last and is kept")
-    return load_state(out, learner, which="best")
+    return best, update
 
 
 def stored_config(task: RetargetTask, engine: str) -> dict[str, Any]:

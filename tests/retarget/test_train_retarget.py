@@ -50,6 +50,7 @@ def test_an_avatar_is_trained_resumed_and_evaluated(tmp_path, capsys):
     assert "undisturbed: follows" in capsys.readouterr().out
     unseen = tmp_path / "unseen"
     assert main(["evaluate", str(out), "--generated", "turn:5", "--out", str(unseen)]) == 0
+    assert {"turn-5.gif", "turn-5.png"} <= {path.name for path in unseen.iterdir()}
     told = capsys.readouterr().out
     assert "8 starts per clip, none trained on" in told and "turn-5 kinematic" in told
     (row,) = json.loads((unseen / "evaluation.json").read_text())["clips"].values()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ EPISODES = 128
 """Episodes at random starts unless told."""
 TOGETHER = 64
 """Episodes side by side, at most."""
+PICTURE_SECONDS = 6.0
 DISTURBANCES: dict[str, dict[str, float]] = {
     "undisturbed": {},
     "pushed 0.3 m/s every 2 s": {"push_speed": 0.3},
@@ -40,7 +42,8 @@ STREAMS: dict[str, dict[str, float]] = {
 
 
 def evaluate_retarget(folder: Path, stored: dict[str, Any], options: Any) -> int:
-    """Evaluate a run of `train retarget`; writes `evaluation.json` (and pictures) to `--out`."""
+    """Evaluate a run of `train retarget`; writes `evaluation.json` and, of each motion given, a GIF
+    and a strip to `--out`."""
     import jax
     import jax.numpy as jnp
 
@@ -68,8 +71,8 @@ def evaluate_retarget(folder: Path, stored: dict[str, Any], options: Any) -> int
     if motions:
         given = make_world(env, motions=motions)
         player = Player(given, given.default_params(), learner.act, together)
-        record["clips"], first = clip_table(player, state, key, episodes)
-        record["episodes"] = first["alive"].shape[1]
+        record["clips"], played = clip_table(player, state, key, episodes)
+        record["episodes"] = next(iter(played.values()))["alive"].shape[1]
         known = set(given.clip_names) & set(world.clip_names)
         trained = f"trained on: {', '.join(sorted(known))}" if known else "none trained on"
         print(
@@ -77,7 +80,8 @@ def evaluate_retarget(folder: Path, stored: dict[str, Any], options: Any) -> int
             f"{trained}"
         )
         print(table(record["clips"]))
-        record_picture(given, first, 6.0, out)
+        for name, shown in played.items():
+            record_picture(given, shown, PICTURE_SECONDS, out, re.sub(r"[^\w.()+-]", "_", name))
     else:
         disturbed = make_world(env, disturbed=True)
         base = disturbed.default_params()
@@ -134,7 +138,7 @@ def clip_table(
     player: Any, state: Any, key: Any, episodes: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Per clip: mean errors over starts spread over it, and the kinematic reference over the same
-    starts; and the episodes of the first clip."""
+    starts; and what was played."""
     import jax.numpy as jnp
 
     from jaxrl_rewards.commands.retarget.follow import clip_errors, reference_errors
@@ -142,11 +146,11 @@ def clip_table(
     world, params = player.world, player.params
     library, dt = params.library, world.physics.dt
     rows: dict[str, Any] = {}
-    first: dict[str, Any] = {}
+    played: dict[str, Any] = {}
     for clip, name in enumerate(world.clip_names):
         weights = jnp.zeros_like(params.start_weights).at[clip].set(1.0)
         out = player(state, key, params.replace(start_weights=weights), episodes)
-        first = first or out
+        played[name] = out
         out["alive"] = out["alive"] & out["within"]
         each = [clip_errors(out, episode, dt) for episode in range(out["alive"].shape[1])]
         available = float(out["within"].sum(0).mean()) * dt
@@ -160,7 +164,7 @@ def clip_table(
                 "seconds": available,
             },
         }
-    return rows, first
+    return rows, played
 
 
 def table(rows: dict[str, Any]) -> str:

@@ -176,9 +176,9 @@ AFTERMATH = 15
 
 
 def record_picture(
-    world: Any, out: dict[str, np.ndarray], seconds: float, folder: Any
-) -> list[str]:
-    """Write `avatar.gif` and `avatar.png` of the episode of `play` that lasts longest: user beside
+    world: Any, out: dict[str, np.ndarray], seconds: float, folder: Any, name: str = "avatar"
+) -> None:
+    """Write `NAME.gif` and `NAME.png` of the episode of `play` that lasts longest: user beside
     avatar, to half a second after a failure."""
     from jaxrl_envs.retarget.draw import character_figure, draw_gif, draw_strip
     from jaxrl_envs.retarget.user import user_figure
@@ -194,6 +194,5 @@ def record_picture(
     avatar = character_figure(
         world.character, out["qpos"][:steps, episode], title, alive=alive[:steps]
     )
-    draw_gif(folder / "avatar.gif", [user, avatar])
-    draw_strip(folder / "avatar.png", [user, avatar])
-    return ["avatar.gif", "avatar.png"]
+    draw_gif(folder / f"{name}.gif", [user, avatar])
+    draw_strip(folder / f"{name}.png", [user, avatar])
