@@ -468,7 +468,7 @@ def test_the_avatar_of_a_user_s_file_is_found_from_any_folder(tmp_path, monkeypa
 
 def test_the_avatar_of_a_file_that_is_gone_says_so(tmp_path, capsys, monkeypatch):
     with monkeypatch.context() as patched:  # as earlier versions stored it
-        patched.setattr("jaxrl_rewards.commands.retarget.avatar._absolute", str)
+        patched.setattr("jaxrl_rewards.commands.retarget.avatar.absolute_character", str)
         save_avatar(tmp_path, own_avatar())
     monkeypatch.chdir(tmp_path)
     assert cli.main(["drive", "."]) == 2
