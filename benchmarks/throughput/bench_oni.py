@@ -64,7 +64,7 @@ def measure(policy: str, repetitions: int, seconds: float) -> dict[str, Any]:
         start = time.perf_counter()
         for _ in range(updates):
             state, _ = trainer.update(state, *alone, numbers)
-            jax.block_until_ready(state.buffer)
+            jax.block_until_ready(state.summary)
         return state, updates * steps / (time.perf_counter() - start)
 
     def beside(state: Any, updates: int, seed: int) -> tuple[Any, float, float]:
@@ -78,7 +78,7 @@ def measure(policy: str, repetitions: int, seconds: float) -> dict[str, Any]:
                 # while the program runs: the host's work on what the update before has heard
                 exchanged = labels.exchange(heard)
                 arrays = tuple(jnp.array(array[None]) for array in exchanged)
-                heard = np.array(state.buffer)[0]
+                heard = np.array(state.summary)[0]
             passed = time.perf_counter() - start
             if not service.health()["pending"]:
                 raise RuntimeError("the annotator ran out of work; shorten the blocks")

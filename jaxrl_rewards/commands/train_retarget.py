@@ -169,7 +169,7 @@ def warm_start(key: Any, state: Any, beside: Any, task: RetargetTask) -> Any:
         return clone_expert(key, state, beside, params, network, beside.reference_action, config)
 
     # The worlds in which the learner acts are none of the warm start's business.
-    bare = state.replace(env_state=(), opt_state=(), buffer=(), statistics=())
+    bare = state.replace(env_state=(), opt_state=(), memory=(), summary=(), statistics=())
     cloned, losses = on_host(clone)(key, bare, make_params(beside, task))
     losses = np.asarray(losses)
     note(

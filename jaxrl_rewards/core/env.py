@@ -1,6 +1,7 @@
 """The contract of a world."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import jax
@@ -23,6 +24,9 @@ class EnvSpec:
     """Default time limit; the episode is truncated when it has taken this many steps."""
     term_names: tuple[str, ...]
     """Names of the default reward's terms, in the order of `TimeStep.terms`."""
+    valid_actions: Callable[[Any], jax.Array] | None = None
+    """`valid_actions(obs) -> bool [n]` of a Discrete world: the actions that are allowed at the
+    observation it showed. Policies never choose others. None where all are."""
 
 
 @runtime_checkable

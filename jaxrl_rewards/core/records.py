@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxrl_rewards.core.pytree import record
@@ -30,6 +31,9 @@ class TimeStep:
     """Observation of the true successor state, before any auto-reset."""
     info: dict[str, Any]
     """Further arrays of fixed structure, for logging."""
+    chosen: Bool[Array, ""] = np.True_
+    """Whether the policy's action was what happened in the step just taken. False where the world
+    forced it (tool results, other speakers): such positions enter no loss and no statistics."""
 
     @property
     def done(self) -> Bool[Array, ""]:

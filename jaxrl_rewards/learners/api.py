@@ -20,19 +20,24 @@ class LearnerState:
     params: Any
     """Network parameters."""
     opt_state: Any
-    env_state: Any
+    env_state: Any = ()
     """State of the worlds, their last `TimeStep`, and the policy's recurrent carry, if any."""
-    normaliser: Any
+    normaliser: Any = ()
     """Running observation, reward and term statistics."""
-    buffer: Any
-    """Replay, reference parameters or prompts, where a learner has them; else ()."""
-    statistics: Any
+    models: Any = ()
+    """Further networks by name: "reference", reward models that learn beside the policy, frozen
+    teachers. Placed over a mesh like `params`."""
+    memory: Any = ()
+    """What is kept of earlier updates to learn from: replay, prompts, counts."""
+    summary: Any = ()
+    """What the host is told of the last update beyond scalar metrics."""
+    statistics: Any = ()
     """Episode statistics."""
     skipped: Int[Array, ""]
-    """Updates refused because a gradient was not finite."""
+    """Optimiser steps refused because a gradient was not finite."""
     key: jax.Array
     step: Int[Array, ""]
-    """Updates done, int32."""
+    """Updates done, int32; one number for all seeds under `vmap`."""
 
 
 class Learner(NamedTuple):
@@ -45,9 +50,15 @@ class Learner(NamedTuple):
 
     init: Callable[[jax.Array, Any], LearnerState]
     update: Callable[[LearnerState, Any], tuple[LearnerState, Metrics]]
-    act: Callable[..., Any]
-    """`act(state, obs, carry, key, deterministic=True) -> (action, carry)`, unbatched `obs`."""
     samples_per_update: int
     """Environment steps (or tokens, or answers) that one update consumes."""
     hparams: Any
     """The default hyper-parameters."""
+    act: Callable[..., Any] | None = None
+    """`act(state, obs, carry, key, deterministic=True) -> (action, carry)`, unbatched `obs`; None
+    where there is nothing to act with (supervised learners)."""
+    batched: tuple[str, ...] = ("env_state", "statistics")
+    """Fields of the state whose leaves lead with the worlds' axis: split over "data"."""
+    partition: Callable[[Any, Any], Any] | None = None
+    """`partition(params, mesh) -> shardings` of a tree of parameters; by size when None. The
+    optimiser's moments and `models` of the same structure follow it."""

@@ -116,7 +116,7 @@ def make_grpo(
     """GRPO on `env`.
 
     The reference policy is the initial one (`initial_params`, e.g. a pre-trained policy, or a
-    fresh initialisation); it is kept in `LearnerState.buffer`. Recurrent networks are refused.
+    fresh initialisation); it is kept in `LearnerState.models`. Recurrent networks are refused.
     """
     config = config or GRPOConfig()
     head = action_head(env.spec.action_space)
@@ -139,10 +139,7 @@ def make_grpo(
         return LearnerState(
             params=params,
             opt_state=optimiser.init(params),
-            env_state=(),
-            normaliser=(),
-            buffer=params,
-            statistics=(),
+            models={"reference": params},
             skipped=jnp.zeros((), jnp.int32),
             key=key_run,
             step=jnp.zeros((), jnp.int32),
@@ -153,12 +150,15 @@ def make_grpo(
         key = jax.random.fold_in(state.key, step)
         env_params = resolve_schedules(hparams.env_params, step)
         temperature = hparam_at(hparams.temperature, step)
+        reference = state.models["reference"]
         answers = sample_answers(
             key,
             env,
             env_params,
             lambda obs: head.temper(network.actor(state.params, obs, ())[0], temperature),
-            lambda obs: head.temper(network.actor(state.buffer, obs, ())[0], temperature),
+            lambda obs: head.temper(
+                network.actor(state.models["reference"], obs, ())[0], temperature
+            ),
             head,
             num_prompts=config.num_prompts,
             group_size=config.group_size,
@@ -212,7 +212,7 @@ def make_grpo(
         action = head.mode(output) if deterministic else head.sample(key, output)[0]
         return head.to_env(action), carry
 
-    return Learner(init, update, act, config.num_prompts * config.group_size, hparams)
+    return Learner(init, update, config.num_prompts * config.group_size, hparams, act)
 
 
 def sample_answers(

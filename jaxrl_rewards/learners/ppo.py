@@ -149,7 +149,7 @@ def make_ppo(
 
     A given network's output size must be `action_head(env.spec.action_space, ...).size`.
     `summarise(info)` turns the last rollout's `TimeStep.info` (leaves `[T, B, ...]`) into a pytree
-    of fixed structure that `LearnerState.buffer` then holds (zeros before the first update), for
+    of fixed structure that `LearnerState.summary` then holds (zeros before the first update), for
     what the host needs to know of a rollout beyond scalar metrics.
     """
     config = config or PPOConfig()
@@ -187,7 +187,7 @@ def make_ppo(
             opt_state=opt_state,
             env_state=worlds,
             normaliser=collector.init_normaliser(worlds),
-            buffer=_empty_summary(summarise, worlds, config.unroll_length),
+            summary=_empty_summary(summarise, worlds, config.unroll_length),
             statistics=collector.init_statistics(),
             skipped=jnp.zeros((), jnp.int32),
             key=key_run,
@@ -261,7 +261,7 @@ def make_ppo(
             opt_state=opt_state,
             env_state=collected.worlds,
             normaliser=collected.normaliser,
-            buffer=state.buffer if summarise is None else summarise(collected.info),
+            summary=state.summary if summarise is None else summarise(collected.info),
             statistics=statistics,
             skipped=state.skipped + refused,
             step=state.step + 1,
@@ -274,7 +274,7 @@ def make_ppo(
         action = head.mode(output) if deterministic else head.sample(key, output)[0]
         return head.to_env(action), carry
 
-    return Learner(init, update, act, config.num_envs * config.unroll_length, hparams)
+    return Learner(init, update, config.num_envs * config.unroll_length, hparams, act)
 
 
 def _empty_summary(summarise: Any, worlds: Worlds, steps: int) -> Any:

@@ -77,17 +77,17 @@ def weigh_starts(learner: Learner, *, floor: float = 0.3, memory: float = 0.98) 
 
     def init(key: jax.Array, hparams: Any) -> LearnerState:
         state = learner.init(key, hparams)
-        return state.replace(buffer=(state.buffer, jax.tree.map(jnp.zeros_like, state.buffer)))
+        return state.replace(memory=(state.memory, jax.tree.map(jnp.zeros_like, state.summary)))
 
     def update(state: LearnerState, hparams: Any) -> tuple[LearnerState, Metrics]:
-        latest, counts = state.buffer
+        inner, counts = state.memory
         env_params = hparams.env_params
         shape = env_params.start_weights.shape
         weights = start_weights(counts, floor).reshape(shape)
         hparams = hparams.replace(env_params=env_params.replace(start_weights=weights))
-        state, metrics = learner.update(state.replace(buffer=latest), hparams)
-        counts = jax.tree.map(lambda old, new: memory * old + new, counts, state.buffer)
+        state, metrics = learner.update(state.replace(memory=inner), hparams)
+        counts = jax.tree.map(lambda old, new: memory * old + new, counts, state.summary)
         metrics["hardest_start"] = jnp.max(weights) * weights.size
-        return state.replace(buffer=(state.buffer, counts)), metrics
+        return state.replace(memory=(state.memory, counts)), metrics
 
     return learner._replace(init=init, update=update)

@@ -140,7 +140,7 @@ class Trainer:
         for update in range(config.updates(arm)):
             # copies: an array that shares memory with NumPy would change under the program
             state, episodes = self.update(state, jnp.array(labels), jnp.array(known), numbers)
-            heard, ended = np.array(state.buffer), np.asarray(episodes, np.float64)
+            heard, ended = np.array(state.summary), np.asarray(episodes, np.float64)
             said = heard[:, 1:].sum(axis=1)
             rows.append(
                 (

@@ -22,7 +22,6 @@ def tiny_learner(env):
             opt_state=(),
             env_state=jax.vmap(worlds.reset, in_axes=(0, None))(keys, params),
             normaliser=(),
-            buffer=(),
             statistics=jnp.zeros(()),
             skipped=jnp.zeros((), jnp.int32),
             key=key,
@@ -59,4 +58,4 @@ def tiny_learner(env):
     def act(state, obs, carry, key, deterministic=True):
         return jax.random.categorical(key, state.params[obs]), carry
 
-    return Learner(init, update, act, WORLDS * STEPS, PPOHParams(env_params=env.default_params()))
+    return Learner(init, update, WORLDS * STEPS, PPOHParams(env_params=env.default_params()), act)

@@ -180,15 +180,15 @@ def test_the_learner_around_it_sets_the_weights_and_remembers():
     def init(key, hparams):
         empty = jax.tree.map(jnp.zeros_like, seen)
         return LearnerState(
-            params=(), opt_state=(), env_state=(), normaliser=(), buffer=empty, statistics=(),
-            skipped=jnp.int32(0), key=key, step=jnp.int32(0),
+            params=(), opt_state=(), summary=empty, skipped=jnp.int32(0), key=key,
+            step=jnp.int32(0),
         )  # fmt: skip
 
     def update(state, hparams):
-        return state.replace(buffer=seen), {"given": hparams.env_params.start_weights}
+        return state.replace(summary=seen), {"given": hparams.env_params.start_weights}
 
     hparams = PPOHParams(env_params=Starts(start_weights=jnp.ones((1, 2))))
-    learner = weigh_starts(Learner(init, update, None, 1, hparams), floor=0.0, memory=0.5)
+    learner = weigh_starts(Learner(init, update, 1, hparams), floor=0.0, memory=0.5)
     state = learner.init(jax.random.key(0), hparams)
     state, metrics = learner.update(state, hparams)
     np.testing.assert_allclose(metrics["given"], [[0.5, 0.5]])

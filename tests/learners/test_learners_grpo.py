@@ -198,7 +198,7 @@ def test_answers_start_alike_and_end_with_their_episode():
     state = jax.jit(learner.init)(jax.random.key(0), learner.hparams)
     new, metrics = jax.jit(learner.update)(state, learner.hparams)
     assert distance(new.params, state.params) > 1e-5
-    assert_close(new.buffer, state.params, rtol=0, atol=0)  # the reference stays
+    assert_close(new.models["reference"], state.params, rtol=0, atol=0)  # the reference stays
     assert 1.0 <= float(metrics["length"]) <= 4.0
     assert float(metrics["kl"]) == 0.0 and float(metrics["clip_fraction"]) == 0.0
     again, metrics = jax.jit(learner.update)(new, learner.hparams)

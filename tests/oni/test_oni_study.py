@@ -164,7 +164,7 @@ def test_a_learner_beside_an_unruly_annotator_goes_on_and_no_label_is_wrong(trai
         while time.monotonic() < end:
             both = [jnp.array(np.broadcast_to(a, (seeds, table.size))) for a in arrays]
             state, _ = trainer.update(state, *both, numbers)
-            heard = np.asarray(state.buffer).sum(axis=0)
+            heard = np.asarray(state.summary).sum(axis=0)
             start = time.perf_counter()
             arrays = labels.exchange(heard)
             longest = max(longest, time.perf_counter() - start)

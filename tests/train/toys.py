@@ -44,7 +44,6 @@ def make_regression(hidden: int = HIDDEN) -> Learner:
             opt_state=jax.tree.map(jnp.zeros_like, params),
             env_state={"inputs": jax.random.normal(data, (BATCH, FEATURES)), "count": 0},
             normaliser=(),
-            buffer=(),
             statistics={"errors": jnp.zeros((BATCH,))},
             skipped=jnp.int32(0),
             key=key,
@@ -88,7 +87,7 @@ def make_regression(hidden: int = HIDDEN) -> Learner:
     def act(state, obs, carry, key, deterministic=True):
         return jnp.tanh(obs @ state.params["first"]) @ state.params["layers"][0], carry
 
-    return Learner(init, update, act, BATCH, default_hparams())
+    return Learner(init, update, BATCH, default_hparams(), act)
 
 
 def make_slow_regression(seconds: float = 0.0) -> Learner:

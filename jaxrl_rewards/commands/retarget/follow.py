@@ -153,7 +153,7 @@ class Player:
     ) -> dict[str, np.ndarray]:
         """What `play` gives, for at least so many episodes: whole rounds. Other `params` of the
         world do not compile anew."""
-        policy = state.replace(env_state=(), opt_state=(), buffer=(), statistics=())
+        policy = state.replace(env_state=(), opt_state=(), memory=(), summary=(), statistics=())
         params = self.params if params is None else params
         rounds = [
             jax.device_get(self._run(policy, jax.random.fold_in(key, index), params))
