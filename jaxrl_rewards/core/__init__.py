@@ -3,14 +3,7 @@
 from jaxrl_rewards.core.env import Env, EnvSpec
 from jaxrl_rewards.core.errors import InputError, require
 from jaxrl_rewards.core.pytree import record, static_field
-from jaxrl_rewards.core.records import (
-    PreferencePair,
-    Rollout,
-    TimeStep,
-    TokenBatch,
-    Transition,
-    first_timestep,
-)
+from jaxrl_rewards.core.records import TimeStep, Trajectories, first_timestep
 from jaxrl_rewards.core.spaces import Box, DictSpace, Discrete, MultiDiscrete, Space
 
 __all__ = [
@@ -21,12 +14,9 @@ __all__ = [
     "EnvSpec",
     "InputError",
     "MultiDiscrete",
-    "PreferencePair",
-    "Rollout",
     "Space",
     "TimeStep",
-    "TokenBatch",
-    "Transition",
+    "Trajectories",
     "first_timestep",
     "record",
     "require",

@@ -1,8 +1,10 @@
 """The records that pass between worlds, credit, losses and learners."""
 
+from __future__ import annotations
+
 from typing import Any
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
@@ -34,6 +36,9 @@ class TimeStep:
     chosen: Bool[Array, ""] = np.True_
     """Whether the policy's action was what happened in the step just taken. False where the world
     forced it (tool results, other speakers): such positions enter no loss and no statistics."""
+    broken: Bool[Array, ""] = np.False_
+    """Whether the world or its reward broke in the step just taken; set where it is contained
+    (`jaxrl_rewards.rollout.contain`), not by worlds."""
 
     @property
     def done(self) -> Bool[Array, ""]:
@@ -42,59 +47,54 @@ class TimeStep:
 
 
 @record
-class Transition:
-    """One step as the learner sees it; leaves carry the batch axes of the rollout."""
+class Trajectories:
+    """Sequences of decisions, from whatever collected them; leaves `[*lead, T, ...]`.
+
+    `lead` is `(B,)` worlds, `(P, G)` prompts and the answers to each, or `(queries, n)`. Position
+    `t` holds the decision taken on `obs[t]` and what the world made of it. Fields that a learner
+    has no use for are `()`.
+    """
 
     obs: PyTree
     action: PyTree
-    log_prob: Float[Array, "..."]
-    value: Float[Array, "..."]
-    reward: Float[Array, "..."]
-    terminated: Bool[Array, "..."]
-    truncated: Bool[Array, "..."]
-    next_value: Float[Array, "..."]
-    """Value of the true successor observation (before auto-reset)."""
+    log_prob: Float[Array, "*lead T"]
+    """Of the policy that acted; `[*lead, T, K]` where an action's K components are told apart."""
+    reward: Float[Array, "*lead T"]
+    """0 where not `alive`, and where the step was `broken`."""
+    terms: dict[str, Float[Array, "*lead T"]]
+    applicable: dict[str, Bool[Array, "*lead T"]]
+    terminated: Bool[Array, "*lead T"]
+    truncated: Bool[Array, "*lead T"]
+    alive: Bool[Array, "*lead T"]
+    """The episode still ran before this step. A world stands still after its end."""
+    own: Bool[Array, "*lead T"]
+    """The policy chose this action in a sound world: the position enters loss, KL, entropy and
+    statistics. False on prompts, on what the world forced, on broken steps and on padding."""
+    broken: Bool[Array, "*lead T"]
+    """The world or its reward broke in this step, and was contained."""
+    turn: Int[Array, "*lead T"]
+    """Number of the decision unit that the position belongs to, from 0; -1 outside."""
+    group: Int[Array, "*lead"]
+    """Number of the prompt (initial state) that the sequence answers."""
+    info: Any
+    """The worlds' `info`; `()` unless kept."""
+    value: Any = ()
+    """V of `obs`, float32 `[*lead, T]`, where a critic looked on."""
+    next_value: Any = ()
+    """V of the true successor observation, before any auto-reset."""
+    valid: Any = ()
+    """Actions that were allowed, bool `[*lead, T, n]`, where the world restricts them."""
 
-
-@record
-class Rollout:
-    """A time-major batch of steps: leaves `[T, B, ...]`, plus what the runner logs."""
-
-    transitions: Transition
-    terms: dict[str, Float[Array, "T B"]]
-    applicable: dict[str, Bool[Array, "T B"]]
-    info: dict[str, Any]
-
-
-@record
-class TokenBatch:
-    """Responses of token-level learners; rows that share a `group` answer the same prompt."""
-
-    tokens: Int[Array, "B T"]
-    mask: Float[Array, "B T"]
-    """1 where the policy chose the token, 0 on padding and on tokens the world forced."""
-    log_prob: Float[Array, "B T"]
-    """Log-probability under the policy that generated the tokens."""
-    ref_log_prob: Float[Array, "B T"]
-    """Log-probability under the reference policy (zeros where none is used)."""
-    reward: Float[Array, "B T"]
-    group: Int[Array, "B"]
-
-
-@record
-class PreferencePair:
-    """Two answers to one prompt, the first preferred with probability `preference`."""
-
-    chosen: PyTree
-    rejected: PyTree
-    preference: Float[Array, "..."]
-    mask: Float[Array, "..."]
+    @property
+    def done(self) -> Bool[Array, "*lead T"]:
+        """Episode ends of either kind."""
+        return self.terminated | self.truncated
 
 
 def first_timestep(obs: PyTree, reward_names: tuple[str, ...], info: dict[str, Any]) -> TimeStep:
     """The `TimeStep` of a `reset`: reward 0, no end, `final_obs` = `obs`."""
-    zero = jax.numpy.zeros((), jax.numpy.float32)
-    no = jax.numpy.zeros((), bool)
+    zero = jnp.zeros((), jnp.float32)
+    no = jnp.zeros((), bool)
     return TimeStep(
         obs=obs,
         reward=zero,
@@ -104,4 +104,6 @@ def first_timestep(obs: PyTree, reward_names: tuple[str, ...], info: dict[str, A
         truncated=no,
         final_obs=obs,
         info=info,
+        chosen=jnp.ones((), bool),
+        broken=no,
     )

@@ -19,15 +19,19 @@ from jaxrl_rewards.credit.group import (
     segment_advantages,
 )
 from jaxrl_rewards.credit.normalise import masked_mean, masked_sum, masked_var, masked_whiten
+from jaxrl_rewards.credit.outcome import Credit, answer_scores, group_relative
 from jaxrl_rewards.credit.penalties import adaptive_coefficient, overlong_penalty, token_rewards
 
 __all__ = [
+    "Credit",
     "TokenDump",
     "adaptive_coefficient",
+    "answer_scores",
     "gae",
     "gae_brax",
     "gae_single_done",
     "group_advantages",
+    "group_relative",
     "lambda_returns",
     "masked_mean",
     "masked_sum",

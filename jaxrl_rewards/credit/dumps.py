@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxrl_rewards.core import InputError, TokenBatch
+from jaxrl_rewards.core import InputError, Trajectories
 from jaxrl_rewards.core.files import atomic_path, atomic_write_text, jsonable
 
 NAMES = {
@@ -58,10 +58,13 @@ _ABOVE_ZERO = 1e-3  # what rounding may lift a log-probability above 0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TokenDump:
-    """A batch with what `TokenBatch` does not carry; all arrays are NumPy's."""
+    """Responses, and what `Trajectories` does not carry; all arrays are NumPy's."""
 
-    batch: TokenBatch
-    """Tokens, masks, log-probabilities and rewards `[B, T]`; `batch.group` counts from 0."""
+    batch: Trajectories
+    """Tokens (`action`), `own`, log-probabilities and rewards `[B, T]`; `batch.group` counts from
+    0. What a file does not tell is ()."""
+    ref_log_prob: np.ndarray
+    """`[B, T]` float32 under the reference policy; zeros where the file has none."""
     scores: np.ndarray
     """`[B]` float32; NaN where a response could not be scored."""
     group_names: tuple[str, ...]
@@ -112,31 +115,41 @@ def read_token_dump(
                 target[: len(row[name])] = row[name]
         return out
 
-    batch = TokenBatch(
-        tokens=padded("tokens", np.int32),
-        mask=padded("mask", np.float32),
+    own = padded("mask", np.float32) > 0
+    batch = Trajectories(
+        obs=(),
+        action=padded("tokens", np.int32),
         log_prob=padded("log_prob", np.float32),
-        ref_log_prob=padded("ref", np.float32),
         reward=padded("reward", np.float32),
+        terms={},
+        applicable={},
+        terminated=(),
+        truncated=(),
+        alive=np.cumsum(own[:, ::-1], axis=1)[:, ::-1] > 0,
+        own=own,
+        broken=np.zeros_like(own),
+        turn=np.where(own, 0, -1).astype(np.int32),
         group=group,
+        info=(),
     )
     scores = np.array([row["score"] for row in rows], np.float32)
-    return TokenDump(batch=batch, scores=scores, group_names=names)
+    ref = padded("ref", np.float32)
+    return TokenDump(batch=batch, ref_log_prob=ref, scores=scores, group_names=names)
 
 
 def write_token_dump(path: str | os.PathLike, dump: TokenDump) -> None:
     """Write `dump` so that `read_token_dump` gives it back; the suffix chooses the format."""
     file, batch = Path(path), dump.batch
     columns = {
-        "tokens": np.asarray(batch.tokens),
-        "mask": np.asarray(batch.mask).astype(np.int8),
+        "tokens": np.asarray(batch.action),
+        "mask": np.asarray(batch.own).astype(np.int8),
         "old_log_probs": np.asarray(batch.log_prob),
         "token_level_rewards": np.asarray(batch.reward),
         "score": np.asarray(dump.scores),
         "group": np.array([dump.group_names[g] for g in np.asarray(batch.group)]),
     }
-    if np.any(np.asarray(batch.ref_log_prob)):
-        columns["ref_log_prob"] = np.asarray(batch.ref_log_prob)
+    if np.any(np.asarray(dump.ref_log_prob)):
+        columns["ref_log_prob"] = np.asarray(dump.ref_log_prob)
     if file.suffix == ".npz":
         with atomic_path(file) as temporary:
             np.savez_compressed(temporary, **columns)

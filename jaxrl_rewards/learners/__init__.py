@@ -1,17 +1,31 @@
 """Learners as `(init, update)` pairs of pure functions."""
 
 from jaxrl_rewards.learners.api import Learner, LearnerState, Metrics
+from jaxrl_rewards.learners.group import (
+    GroupConfig,
+    GroupHParams,
+    Partner,
+    Scorer,
+    make_group,
+    outcome,
+)
 from jaxrl_rewards.learners.grpo import GRPOConfig, GRPOHParams, make_grpo
 from jaxrl_rewards.learners.ppo import PPOConfig, PPOHParams, make_ppo
 
 __all__ = [
     "GRPOConfig",
     "GRPOHParams",
+    "GroupConfig",
+    "GroupHParams",
     "Learner",
     "LearnerState",
     "Metrics",
     "PPOConfig",
     "PPOHParams",
+    "Partner",
+    "Scorer",
+    "make_group",
     "make_grpo",
     "make_ppo",
+    "outcome",
 ]

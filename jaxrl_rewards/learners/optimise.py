@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from jaxrl_rewards.rewards.base import weight_at
+from jaxrl_rewards.networks.actor_critic import WHOLE
 
-Schedulable = Any
-"""A number, or a schedule of `jaxrl_rewards.rewards.schedule` over the update count."""
+Groups = Any
+"""A prefix of a parameter tree with names at its leaves: what is clipped together and may have a
+learning rate of its own. A single name puts all in one group."""
 
 
 def adam(epsilon: float = 1e-5) -> optax.GradientTransformation:
-    """Adam's direction without a learning rate (Kingma and Ba 2015), which is a hyper-parameter."""
+    """Adam's direction without a learning rate (Kingma and Ba 2015), which is a hyper-parameter.
+
+    Moments are float32 or wider whatever the parameters are.
+    """
     # `eps_root` is too small to change a step, and keeps its derivative finite at a gradient of 0.
-    return optax.scale_by_adam(eps=epsilon, eps_root=1e-30)
+    inner = optax.scale_by_adam(eps=epsilon, eps_root=1e-30)
+
+    def init(params: Any) -> Any:
+        return inner.init(_wide(params))
+
+    def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        return inner.update(_wide(grads), state, params)
+
+    return optax.GradientTransformation(init, update)
 
 
-def hparam_at(value: Schedulable, step: Array) -> Array:
-    """The float32 number that a hyper-parameter stands for at update `step`."""
-    return jnp.asarray(weight_at(value, step), jnp.float32)
+class Step(NamedTuple):
+    """What one guarded step gives."""
+
+    params: Any
+    opt_state: Any
+    refused: Bool[Array, ""]
+    """A gradient or rate was not finite: nothing has changed, the optimiser's moments included."""
+    norm: Float[Array, ""]
+    """Norm of all gradients before clipping; 0 when refused."""
 
 
 def guarded_step(
@@ -34,40 +52,76 @@ def guarded_step(
     learning_rate: Float[Array, ""] | dict[str, Float[Array, ""]],
     max_grad_norm: Float[Array, ""],
     *,
-    clip_per_network: bool = False,
-) -> tuple[Any, Any, Bool[Array, ""], Float[Array, ""]]:
-    """Clip by norm, step, and keep the old values if any gradient is not finite.
+    groups: Groups = WHOLE,
+    clip_together: bool = False,
+    enabled: Bool[Array, ""] | bool = True,
+) -> Step:
+    """Clip by norm, step, and keep the old values if any gradient or learning rate is not finite.
 
-    The norm is that of all gradients together, or, with `clip_per_network`, of each top-level
-    entry of the parameter dict by itself, so that a large value gradient does not shrink the
-    policy's. A dict of learning rates gives each top-level entry its own. Returns (params,
-    opt_state, refused, norm of all gradients before clipping). A refused step changes nothing, the
-    optimiser's moments included. `max_grad_norm` of infinity switches clipping off.
+    The norm is that of each of `groups` by itself, so that a large value gradient does not shrink
+    the policy's, or with `clip_together` that of all; a dict of learning rates gives each group its
+    own. `max_grad_norm` of infinity
+    switches clipping off. Parameters keep their dtype; the step itself is computed in float32 or
+    wider. Where `enabled` is false nothing moves, moments included, and nothing counts as refused.
     """
-    norm = optax.global_norm(grads)
-    finite = jnp.isfinite(norm)
-
-    def clip(tree: Any, its_norm: Array) -> Any:
-        # The inner selection keeps derivatives of the step finite, without clipping too.
-        over = finite & (its_norm > max_grad_norm)
-        scale = jnp.where(over, max_grad_norm / jnp.where(over, its_norm, 1.0), 1.0)
-        return jax.tree.map(lambda g: jnp.where(finite, g * scale, 0.0), tree)
-
-    if clip_per_network and isinstance(grads, dict):
-        clipped = {name: clip(tree, optax.global_norm(tree)) for name, tree in grads.items()}
-    else:
-        clipped = clip(grads, norm)
+    norm = optax.global_norm(_wide(grads))
+    rates = jnp.stack([jnp.asarray(rate, norm.dtype) for rate in jax.tree.leaves(learning_rate)])
+    finite = jnp.isfinite(norm) & jnp.all(jnp.isfinite(rates))
+    moves = finite & enabled
+    labels = broadcast_labels(groups, params)
+    clipped = _clip_by_group(
+        grads, broadcast_labels(WHOLE, params) if clip_together else labels, max_grad_norm, finite
+    )
     directions, new_state = optimiser.update(clipped, opt_state, params)
 
-    def move(tree: Any, direction: Any, rate: Array) -> Any:
-        factor = jnp.where(finite, -rate, 0.0)
-        return jax.tree.map(lambda p, d: p + factor * d, tree, direction)
+    def move(param: Array, direction: Array, label: str) -> Array:
+        rate = learning_rate[label] if isinstance(learning_rate, dict) else learning_rate
+        factor = jnp.where(moves, -rate, 0.0)
+        return (param + factor * direction).astype(param.dtype)
 
-    if isinstance(learning_rate, dict):
-        new_params = {
-            name: move(params[name], directions[name], learning_rate[name]) for name in params
-        }
-    else:
-        new_params = move(params, directions, learning_rate)
-    new_state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new_state, opt_state)
-    return new_params, new_state, ~finite, jnp.where(finite, norm, 0.0)
+    new_params = jax.tree.map(move, params, directions, labels)
+    new_state = jax.tree.map(lambda new, old: jnp.where(moves, new, old), new_state, opt_state)
+    return Step(new_params, new_state, ~finite, jnp.where(finite, norm, 0.0))
+
+
+def broadcast_labels(groups: Groups, params: Any) -> Any:
+    """The group's name at every leaf of `params`; ValueError where `groups` is no prefix of it."""
+    try:
+        return jax.tree.map(
+            lambda name, subtree: jax.tree.map(lambda _: name, subtree), groups, params
+        )
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"the network's groups {groups!r} do not fit its parameters "
+            f"{jax.tree.structure(params)}; declare a prefix of that tree"
+        ) from error
+
+
+def group_names(groups: Groups) -> tuple[str, ...]:
+    """The names that occur in `groups`, each once."""
+    return tuple(dict.fromkeys(jax.tree.leaves(groups)))
+
+
+def _clip_by_group(
+    grads: Any, labels: Any, limit: Float[Array, ""], finite: Bool[Array, ""]
+) -> Any:
+    leaves, structure = jax.tree.flatten(grads)
+    names = jax.tree.leaves(labels)
+
+    def scale_of(name: str) -> Array:
+        norm = optax.global_norm(
+            _wide([g for g, n in zip(leaves, names, strict=True) if n == name])
+        )
+        # The inner selection keeps derivatives of the step finite, without clipping too.
+        over = finite & (norm > limit)
+        return jnp.where(over, limit / jnp.where(over, norm, 1.0), 1.0)
+
+    scales = {name: scale_of(name) for name in dict.fromkeys(names)}
+    clipped = [
+        jnp.where(finite, g * scales[name], 0.0) for g, name in zip(leaves, names, strict=True)
+    ]
+    return structure.unflatten(clipped)
+
+
+def _wide(tree: Any) -> Any:
+    return jax.tree.map(lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32)), tree)

@@ -13,79 +13,46 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
-from jaxrl_rewards.core import Env, Transition, record
-from jaxrl_rewards.learners.action_head import ActionHead, action_head
+from jaxrl_rewards.core import Env, Trajectories, record
+from jaxrl_rewards.credit.gae import gae
+from jaxrl_rewards.learners.acting import acting, actor_critic_policy, valid_actions
+from jaxrl_rewards.learners.action_head import action_head
 from jaxrl_rewards.learners.api import Learner, LearnerState, Metrics
-from jaxrl_rewards.learners.collect import Collector, Worlds
-from jaxrl_rewards.learners.minibatch import by_shard, shuffled_minibatches
-from jaxrl_rewards.learners.optimise import adam, guarded_step, hparam_at
-from jaxrl_rewards.losses.policy import LOG_RATIO_LIMIT, policy_loss
-from jaxrl_rewards.losses.value import value_loss
+from jaxrl_rewards.learners.config import CollectConfig, NetworkConfig, OptimiseConfig
+from jaxrl_rewards.learners.epochs import epochs_of_minibatches, needs_own_rates
+from jaxrl_rewards.learners.hparams import at_step
+from jaxrl_rewards.learners.normaliser import (
+    init_normaliser,
+    normalise_rewards,
+    seen,
+    update_observations,
+)
+from jaxrl_rewards.learners.optimise import group_names
+from jaxrl_rewards.learners.ppo_loss import Batch
 from jaxrl_rewards.networks.actor_critic import ActorCritic, mlp_actor_critic
-from jaxrl_rewards.rewards.base import resolve_schedules
+from jaxrl_rewards.rollout.autoreset import AutoReset
+from jaxrl_rewards.rollout.collect import Worlds, collect, start_worlds
+from jaxrl_rewards.rollout.statistics import EpisodeStatistics, init_statistics, update_statistics
 
 
 @dataclasses.dataclass(frozen=True)
-class PPOConfig:
+class PPOConfig(CollectConfig, OptimiseConfig, NetworkConfig):
     """Static sizes and switches of PPO; part of the compile key."""
 
-    num_envs: int = 64
-    """Worlds stepped in parallel."""
-    unroll_length: int = 128
-    """Steps per world between updates."""
-    num_epochs: int = 4
-    """Passes over the collected steps."""
-    num_minibatches: int = 4
-    """Minibatches per pass; must divide num_envs * unroll_length."""
-    hidden: tuple[int, ...] = (64, 64)
-    """Hidden widths of the default actor and critic."""
-    activation: str = "tanh"
-    """Activation of the default networks: tanh, relu, silu, gelu or elu."""
-    share_trunk: bool = False
-    """One trunk for actor and critic instead of two."""
-    squash: bool = False
-    """Tanh-normal actions for bounded Box spaces instead of clipped Gaussian ones."""
-    time_limits: str = "bootstrap"
-    """bootstrap from the final observation at a time limit, or treat it as a termination."""
-    auto_reset: str = "fresh"
-    """How episodes restart: fresh, pool or cached."""
-    normalise_observations: bool = False
-    """Running standardisation of observations."""
-    normalise_rewards: bool = False
-    """Divide rewards by the running deviation of the discounted return."""
-    normalise_terms: bool = False
-    """Standardise each reward term before weighting."""
-    normalise_advantages: bool = True
-    """Standardise advantages within each minibatch."""
-    clip_per_network: bool = True
-    """Clip the gradients of separate actor and critic networks each by its own norm."""
-    clip_values: bool = True
-    """Clip the value loss around the old value with the policy's clip range."""
-    adapt_to_kl: bool = False
-    """Steer the actor's learning rate so that an update moves the policy by `target_kl`."""
-    shuffle_shards: int = 1
-    """Shuffle within this many groups of worlds (the devices of the data axis), not across."""
-
     def __post_init__(self):
-        for name in ("num_envs", "unroll_length", "num_epochs", "num_minibatches"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        CollectConfig.__post_init__(self)
+        OptimiseConfig.__post_init__(self)
         if self.adapt_to_kl and self.share_trunk:
             raise ValueError("adapt_to_kl needs separate actor and critic networks")
-        if self.time_limits not in ("bootstrap", "termination"):
-            raise ValueError(
-                f"time_limits={self.time_limits!r} is unknown; choose bootstrap or termination"
-            )
         if self.num_envs % self.shuffle_shards:
             raise ValueError(
                 f"shuffle_shards={self.shuffle_shards} must divide num_envs={self.num_envs}"
             )
-        if (self.num_envs // self.shuffle_shards * self.unroll_length) % self.num_minibatches:
+        steps = self.num_envs // self.shuffle_shards * self.unroll_length
+        if steps % self.num_minibatches:
             raise ValueError(
-                f"num_minibatches={self.num_minibatches} must divide the "
-                f"{self.num_envs // self.shuffle_shards * self.unroll_length} steps of a shard"
+                f"num_minibatches={self.num_minibatches} must divide the {steps} steps of a shard"
             )
 
 
@@ -110,33 +77,6 @@ class PPOHParams:
     where the actor's rate starts."""
 
 
-RATE_BOUNDS = (1e-6, 1e-2)
-"""Limits of an adapted learning rate."""
-RATE_STEP = 1.5
-"""Largest factor by which one update changes it."""
-
-
-@record
-class AdaptedState:
-    """The optimiser's moments, and the actor's learning rate as adapted so far."""
-
-    moments: Any
-    actor_rate: Float[Array, ""]
-
-
-def adapted_rate(
-    rate: Float[Array, ""], kl: Float[Array, ""], target: Float[Array, ""]
-) -> Float[Array, ""]:
-    """`rate · sqrt(target / kl)`, the factor within `RATE_STEP`, the result in `RATE_BOUNDS`.
-
-    The divergence grows with the square of the step, hence the root. A `kl` that is not finite
-    counts as too large. A smooth form of the adaptive rate of Schulman et al. 2017, section 4.
-    """
-    factor = jnp.sqrt(target / jnp.maximum(kl, 1e-8))
-    factor = jnp.where(jnp.isfinite(kl), factor, 0.0)
-    return jnp.clip(rate * jnp.clip(factor, 1 / RATE_STEP, RATE_STEP), *RATE_BOUNDS)
-
-
 def make_ppo(
     env: Env,
     config: PPOConfig | None = None,
@@ -154,127 +94,123 @@ def make_ppo(
     """
     config = config or PPOConfig()
     head = action_head(env.spec.action_space, squash=config.squash)
-    network = network or mlp_actor_critic(
-        env.spec.observation_space,
-        head.size,
-        hidden=tuple(config.hidden),
-        activate=config.activation,
-        share_trunk=config.share_trunk,
-    )
-    if network.recurrent and config.num_envs % config.num_minibatches:
-        raise ValueError(
-            f"a recurrent network needs num_minibatches={config.num_minibatches} to divide "
-            f"num_envs={config.num_envs}: minibatches are whole worlds"
-        )
+    network = network or default_network(env, config, head.size)
     hparams = hparams or PPOHParams(env_params=env.default_params())
-    collector = Collector(env, network, head, config, keep_info=summarise is not None)
-    optimiser = adam()
-    separate = config.clip_per_network and not config.share_trunk
-    own_rates = config.adapt_to_kl or hparams.critic_learning_rate is not None
-    if own_rates and config.share_trunk:
-        raise ValueError("critic_learning_rate needs separate actor and critic networks")
+    _check(config, network, hparams)
+    worlds = AutoReset(env, config.auto_reset, pool_size=config.num_envs)
+    optimise = epochs_of_minibatches(config, network, head)
 
     def init(key: jax.Array, hparams: PPOHParams) -> LearnerState:
         key_params, key_worlds, key_run = jax.random.split(key, 3)
         params = network.init(key_params)
-        worlds = collector.init(key_worlds, hparams.env_params)
-        opt_state = optimiser.init(params)
-        if config.adapt_to_kl:
-            first_rate = hparam_at(hparams.learning_rate, jnp.zeros((), jnp.int32))
-            opt_state = AdaptedState(moments=opt_state, actor_rate=first_rate)
+        key_pool, key_reset = jax.random.split(key_worlds)
+        ready = worlds.prepare(key_pool, at_step(hparams, 0).env_params)
+        keys = jax.random.split(key_reset, config.num_envs)
+        started = start_worlds(keys, worlds, ready, network.initial_carry())
         return LearnerState(
             params=params,
-            opt_state=opt_state,
-            env_state=worlds,
-            normaliser=collector.init_normaliser(worlds),
-            summary=_empty_summary(summarise, worlds, config.unroll_length),
-            statistics=collector.init_statistics(),
+            opt_state=optimise.init(params, hparams),
+            env_state=started,
+            normaliser=init_normaliser(config, started.timestep),
+            summary=_empty_summary(summarise, started, config.unroll_length),
+            statistics=init_statistics(config.num_envs),
             skipped=jnp.zeros((), jnp.int32),
             key=key_run,
             step=jnp.zeros((), jnp.int32),
         )
 
     def update(state: LearnerState, hparams: PPOHParams) -> tuple[LearnerState, Metrics]:
-        key_rollout, key_shuffle = jax.random.split(jax.random.fold_in(state.key, state.step))
-        step = state.step
-        env_params = resolve_schedules(hparams.env_params, step)
-        discount = hparam_at(hparams.discount, step)
-        collected = collector.collect(
-            key_rollout, state.params, state.env_state, state.normaliser, env_params, discount
+        now = at_step(hparams, state.step)
+        key_collect, key_shuffle = jax.random.split(jax.random.fold_in(state.key, state.step))
+        after, shown = play(key_collect, state, now)
+        normaliser, reward = normalise_rewards(
+            state.normaliser, shown, now.env_params, now.discount
         )
-        batch = collector.credit(
-            collected, discount, hparam_at(hparams.trace_decay, step), config.shuffle_shards
-        )
-        numbers = {
-            name: hparam_at(getattr(hparams, name), step)
-            for name in ("clip", "entropy_coefficient", "value_coefficient")
-        }
-
-        if hparams.critic_learning_rate is not None and not own_rates:
-            raise ValueError(
-                "critic_learning_rate was None when the learner was made; make it with a number"
-            )
-        rate = hparam_at(hparams.learning_rate, step)
-        actor_rate = state.opt_state.actor_rate if config.adapt_to_kl else rate
-        if own_rates:
-            own = hparams.critic_learning_rate
-            rate = {"actor": actor_rate, "critic": rate if own is None else hparam_at(own, step)}
-
-        def loss_fn(params, minibatch):
-            return ppo_loss(params, minibatch, network, head, config, numbers)
-
-        def minibatch_step(carry, minibatch):
-            params, opt_state, refused = carry
-            grads, metrics = jax.grad(loss_fn, has_aux=True)(params, minibatch)
-            params, opt_state, bad, norm = guarded_step(
-                optimiser,
-                params,
-                opt_state,
-                grads,
-                rate,
-                hparam_at(hparams.max_grad_norm, step),
-                clip_per_network=separate,
-            )
-            return (params, opt_state, refused + bad), {**metrics, "grad_norm": norm}
-
-        moments = state.opt_state.moments if config.adapt_to_kl else state.opt_state
-        carry = (state.params, moments, jnp.zeros((), jnp.int32))
-        if network.recurrent:
-            run_epoch = _recurrent_epochs(batch, collected, config, minibatch_step)
-        else:
-            run_epoch = _shuffled_epochs(batch, config, minibatch_step)
-        keys = jax.random.split(key_shuffle, config.num_epochs)
-        (params, opt_state, refused), metrics = jax.lax.scan(run_epoch, carry, keys)
-
-        statistics = collector.update_statistics(state.statistics, collected)
-        if config.adapt_to_kl:
-            moved = adapted_rate(
-                actor_rate, jnp.mean(metrics["kl"][-1]), hparam_at(hparams.target_kl, step)
-            )
-            opt_state = AdaptedState(moments=opt_state, actor_rate=moved)
-        metrics = {name: jnp.mean(value) for name, value in metrics.items()}
-        metrics |= collector.metrics(collected, statistics)
-        metrics["skipped"] = refused.astype(jnp.float32)
-        metrics["actor_learning_rate"] = actor_rate
+        played = shown.replace(obs=seen(state.normaliser, shown.obs), reward=reward)
+        batch = credit(played, now, state.env_state.carry)
+        params, opt_state, refused, metrics = optimise.update(key_shuffle, state, batch, now)
+        statistics = update_statistics(state.statistics, shown.reward.T, shown.done.T)
         return state.replace(
             params=params,
             opt_state=opt_state,
-            env_state=collected.worlds,
-            normaliser=collected.normaliser,
-            summary=state.summary if summarise is None else summarise(collected.info),
+            env_state=after,
+            normaliser=update_observations(normaliser, shown.obs),
+            summary=state.summary if summarise is None else summarise(_time_first(shown.info)),
             statistics=statistics,
             skipped=state.skipped + refused,
             step=state.step + 1,
-        ), metrics
+        ), {**metrics, **rollout_metrics(shown, statistics)}
 
-    def act(state: LearnerState, obs: Any, carry: Any, key: Any, deterministic: bool = True):
-        obs = collector.normalise(state.normaliser, obs)
-        carry = network.initial_carry() if carry is None else carry
-        output, carry = network.actor(state.params, obs, carry)
-        action = head.mode(output) if deterministic else head.sample(key, output)[0]
-        return head.to_env(action), carry
+    def play(key: jax.Array, state: LearnerState, now: PPOHParams) -> tuple[Worlds, Trajectories]:
+        """Act for `unroll_length` steps; what happened, as the worlds showed it."""
+        key_pool, key_steps = jax.random.split(key)
+        policy = actor_critic_policy(
+            state.params, network, head, env.spec, lambda obs: seen(state.normaliser, obs)
+        )
+        after, shown = collect(
+            key_steps,
+            worlds,
+            worlds.prepare(key_pool, now.env_params),
+            policy,
+            state.env_state,
+            config.unroll_length,
+            time_limits=config.time_limits,
+            keep_info=summarise is not None,
+        )
+        return after, shown.replace(valid=valid_actions(env.spec, shown.obs, lead=2))
 
-    return Learner(init, update, config.num_envs * config.unroll_length, hparams, act)
+    def see(state: LearnerState, obs: Any) -> Any:
+        return seen(state.normaliser, obs)
+
+    samples = config.num_envs * config.unroll_length
+    return Learner(init, update, samples, hparams, acting(network, head, env.spec, see))
+
+
+def default_network(env: Env, config: NetworkConfig, size: int) -> ActorCritic:
+    """An MLP actor-critic over the flattened observation, with `size` policy outputs."""
+    return mlp_actor_critic(
+        env.spec.observation_space,
+        size,
+        hidden=tuple(config.hidden),
+        activate=config.activation,
+        share_trunk=config.share_trunk,
+    )
+
+
+def credit(played: Trajectories, now: PPOHParams, carry: Any) -> Batch:
+    """Generalised advantages and returns of worlds' steps `[B, T]`, with what the loss reads."""
+    advantage, target = jax.vmap(lambda *steps: gae(*steps, now.discount, now.trace_decay))(
+        played.reward, played.value, played.next_value, played.terminated, played.truncated
+    )
+    unread = ("reward", "terms", "applicable", "alive", "broken", "turn", "group", "info")
+    kept = played.replace(next_value=(), **dict.fromkeys(unread, ()))
+    return Batch(played=kept, advantage=advantage, target=target, carry=carry)
+
+
+def rollout_metrics(shown: Trajectories, statistics: EpisodeStatistics) -> Metrics:
+    """Episode statistics, the share of broken steps, and the mean of reward and of every term."""
+    return {
+        "episode_return": statistics.episode_return,
+        "episode_length": statistics.episode_length,
+        "episodes": statistics.episodes.astype(jnp.float32),
+        "reward": jnp.mean(shown.reward),
+        "broken": jnp.mean(shown.broken.astype(jnp.float32)),
+        **{f"term/{name}": jnp.mean(value) for name, value in shown.terms.items()},
+    }
+
+
+def _check(config: PPOConfig, network: ActorCritic, hparams: PPOHParams) -> None:
+    if network.recurrent and config.num_envs % config.num_minibatches:
+        raise ValueError(
+            f"a recurrent network needs num_minibatches={config.num_minibatches} to divide "
+            f"num_envs={config.num_envs}: minibatches are whole worlds"
+        )
+    found = group_names(network.groups)
+    if needs_own_rates(config, hparams) and not {"actor", "critic"} <= set(found):
+        raise ValueError(
+            "critic_learning_rate and adapt_to_kl need separate actor and critic networks "
+            f"(parameter groups actor and critic); this network's groups: {', '.join(found)}"
+        )
 
 
 def _empty_summary(summarise: Any, worlds: Worlds, steps: int) -> Any:
@@ -288,109 +224,8 @@ def _empty_summary(summarise: Any, worlds: Worlds, steps: int) -> Any:
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
-def ppo_loss(
-    params: Any,
-    minibatch: dict[str, Any],
-    network: ActorCritic,
-    head: ActionHead,
-    config: PPOConfig,
-    numbers: dict[str, Float[Array, ""]],
-) -> tuple[Float[Array, ""], Metrics]:
-    """Clipped surrogate + value loss - entropy bonus over one minibatch (eq. 9 of the paper).
-
-    `minibatch` holds obs, action, log_prob, value, advantage, return; leaves `[N, ...]`, or
-    `[T, N, ...]` with carry and done for a recurrent network. `numbers` are `clip`,
-    `entropy_coefficient` and `value_coefficient`.
-    """
-    if network.recurrent:
-        output, value = unroll_network(params, network, minibatch)
-    else:
-        output, value, _ = network.apply(params, minibatch["obs"], ())
-    log_prob = head.log_prob(output, minibatch["action"]).reshape(-1)
-    value = value.reshape(-1)
-    advantage = minibatch["advantage"].reshape(-1)
-    if config.normalise_advantages:
-        centred = advantage - jnp.mean(advantage)
-        advantage = centred * jax.lax.rsqrt(jnp.mean(jnp.square(centred)) + 1e-8)
-    surrogate, policy_metrics = policy_loss(
-        log_prob,
-        minibatch["log_prob"].reshape(-1),
-        advantage,
-        None,
-        kind="ppo",
-        clip_low=numbers["clip"],
-        clip_high=numbers["clip"],
-    )
-    critic, _ = value_loss(
-        value,
-        minibatch["return"].reshape(-1),
-        None,
-        old_values=minibatch["value"].reshape(-1) if config.clip_values else None,
-        clip=numbers["clip"] if config.clip_values else None,
-    )
-    entropy = jnp.mean(head.entropy(output))
-    log_ratio = jax.lax.stop_gradient(log_prob - minibatch["log_prob"].reshape(-1))
-    log_ratio = jnp.clip(log_ratio, -LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
-    loss = surrogate + numbers["value_coefficient"] * critic
-    loss = loss - numbers["entropy_coefficient"] * entropy
-    metrics = {
-        "policy_loss": surrogate,
-        "value_loss": critic,
-        "entropy": entropy,
-        "clip_fraction": policy_metrics["clip_fraction"],
-        "approx_kl": policy_metrics["approx_kl"],
-        # ρ - 1 - log ρ: an estimate without bias that is never negative
-        "kl": jnp.mean(jnp.expm1(log_ratio) - log_ratio),
-    }
-    return loss, metrics
+def _time_first(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0), tree)
 
 
-def unroll_network(
-    params: Any, network: ActorCritic, sequence: dict[str, Any]
-) -> tuple[Array, Array]:
-    """Run a recurrent network over `obs [T, N, ...]` from `carry [N, ...]`, cut after `done`."""
-
-    def step(carry, inputs):
-        obs, done = inputs
-        output, value, carry = network.apply(params, obs, carry)
-        fresh = network.initial_carry()
-        carry = jax.tree.map(
-            lambda leaf, start: jnp.where(done.reshape(-1, *[1] * (leaf.ndim - 1)), start, leaf),
-            carry,
-            fresh,
-        )
-        return carry, (output, value)
-
-    _, outputs = jax.lax.scan(step, sequence["carry"], (sequence["obs"], sequence["done"]))
-    return outputs
-
-
-def _shuffled_epochs(batch: dict[str, Array], config: PPOConfig, minibatch_step: Any) -> Any:
-    sharded = by_shard(batch, config.shuffle_shards)
-
-    def run_epoch(carry, key):
-        minibatches = shuffled_minibatches(key, sharded, config.num_minibatches)
-        return jax.lax.scan(minibatch_step, carry, minibatches)
-
-    return run_epoch
-
-
-def _recurrent_epochs(batch: Any, collected: Any, config: PPOConfig, minibatch_step: Any) -> Any:
-    """Minibatches of whole worlds, so that the carry can be recomputed along time."""
-    shards = config.num_envs // config.num_minibatches
-    sequences = {**batch, "done": collected.done}
-
-    def run_epoch(carry, key):
-        order = jax.random.permutation(key, config.num_envs).reshape(-1, shards)
-
-        def one(inner, index):
-            minibatch = jax.tree.map(lambda leaf: leaf[:, index], sequences)
-            minibatch["carry"] = jax.tree.map(lambda leaf: leaf[index], collected.first_carry)
-            return minibatch_step(inner, minibatch)
-
-        return jax.lax.scan(one, carry, order)
-
-    return run_epoch
-
-
-__all__ = ["PPOConfig", "PPOHParams", "Transition", "Worlds", "make_ppo", "ppo_loss"]
+__all__ = ["PPOConfig", "PPOHParams", "Worlds", "credit", "make_ppo"]

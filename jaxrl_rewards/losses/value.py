@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrl_rewards.losses.aggregate import aggregate
+from jaxrl_rewards.losses.aggregate import Aggregate, token_mean
 
 
 def value_loss(
@@ -16,7 +16,7 @@ def value_loss(
     *,
     old_values: Float[Array, "..."] | None = None,
     clip: float | Float[Array, ""] | None = None,
-    aggregation: str = "token-mean",
+    aggregate: Aggregate = token_mean,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """`(loss, metrics)`: 0.5 · mean max((v − R)², (clip(v, v_old ± ε) − R)²).
 
@@ -44,10 +44,5 @@ def value_loss(
         clipped = bounded_error > error
         error = jnp.maximum(error, bounded_error)
 
-    def mean(x: Array, mode: str) -> Array:
-        if mask is None and mode == "token-mean":
-            return jnp.mean(x)
-        return aggregate(x, mask, mode)
-
-    fraction = jax.lax.stop_gradient(mean(clipped.astype(jnp.float32), "token-mean"))
-    return 0.5 * mean(error, aggregation), {"value_clip_fraction": fraction}
+    fraction = jax.lax.stop_gradient(token_mean(clipped.astype(jnp.float32), mask))
+    return 0.5 * aggregate(error, mask), {"value_clip_fraction": fraction}

@@ -19,12 +19,14 @@ from jaxrl_rewards.networks.cnn import cnn, cnn_init, cnn_output_size
 from jaxrl_rewards.networks.mlp import activation, dense, dense_init, mlp, mlp_init
 
 Carry = Any
+WHOLE = "all"
+"""The group of networks that declare none."""
 
 
 class ActorCritic(NamedTuple):
     """A policy and value network as pure functions. Leading batch axes are free.
 
-    `apply(params, obs, carry) -> (policy_output [..., P], value [...], carry)`;
+    `apply(params, obs, carry) -> (policy_output [..., P], value [...], carry)` is one step;
     `actor` and `critic` give one half where only one is needed.
     """
 
@@ -34,11 +36,61 @@ class ActorCritic(NamedTuple):
     critic: Callable[[Any, Any, Carry], Array]
     initial_carry: Callable[[], Carry]
     """The carry at the start of an episode, unbatched; () for networks without memory."""
+    unroll: Callable[[Any, Any, Carry, Array | None], tuple[Array, Array]]
+    """`(params, obs [T, N, ...], carry [N, ...], done [T, N]) -> (output, value) [T, N, ...]`: many
+    steps in one pass, the memory cut after `done`. Without memory, `carry` and `done` are ignored
+    and any leading axes will do."""
+    restart: Callable[[Carry, Array], Carry]
+    """`(carry [N, ...], done [N]) -> carry`: memory of an episode's start where `done`."""
     recurrent: bool = False
+    groups: Any = WHOLE
+    """A prefix of the parameters with names at its leaves: each group's gradient is clipped by its
+    own norm, and may have a learning rate of its own ("actor", "critic")."""
 
 
-def _no_carry() -> tuple:
-    return ()
+def without_memory(
+    init: Callable, apply: Callable, actor: Callable, critic: Callable, groups: Any = WHOLE
+) -> ActorCritic:
+    """A network whose `apply`, `actor` and `critic` hand their carry through."""
+
+    def unroll(params, obs, carry=(), done=None):
+        output, value, _ = apply(params, obs, ())
+        return output, value
+
+    return ActorCritic(
+        init, apply, actor, critic, tuple, unroll, lambda carry, done: carry, False, groups
+    )
+
+
+def with_memory(
+    init: Callable,
+    apply: Callable,
+    actor: Callable,
+    critic: Callable,
+    initial_carry: Callable[[], Carry],
+    groups: Any = WHOLE,
+) -> ActorCritic:
+    """A network with a carry; `unroll` steps through time, `restart` puts back the first carry."""
+
+    def restart(carry, done):
+        def leaf(start, now):
+            return jnp.where(done.reshape(done.shape + (1,) * (now.ndim - done.ndim)), start, now)
+
+        return jax.tree.map(leaf, initial_carry(), carry)
+
+    def unroll(params, obs, carry, done):
+        def step(carry, inputs):
+            seen, ended = inputs
+            output, value, carry = apply(params, seen, carry)
+            return restart(carry, ended), (output, value)
+
+        return jax.lax.scan(step, carry, (obs, done))[1]
+
+    return ActorCritic(init, apply, actor, critic, initial_carry, unroll, restart, True, groups)
+
+
+SEPARATE = {"actor": "actor", "critic": "critic"}
+"""Groups of separate actor and critic networks."""
 
 
 def _select(obs: Any, key: str | None) -> Any:
@@ -137,7 +189,7 @@ def mlp_actor_critic(
     def apply(params, obs, carry=()):
         return actor(params, obs)[0], critic(params, obs), carry
 
-    return ActorCritic(init, apply, actor, critic, _no_carry)
+    return without_memory(init, apply, actor, critic, SEPARATE)
 
 
 def _shared(inputs, policy_size, hidden, activate, prepare) -> ActorCritic:
@@ -162,7 +214,7 @@ def _shared(inputs, policy_size, hidden, activate, prepare) -> ActorCritic:
     def critic(params, obs, carry=()):
         return dense(params["value"], trunk(params, obs))[..., 0]
 
-    return ActorCritic(init, apply, actor, critic, _no_carry)
+    return without_memory(init, apply, actor, critic)
 
 
 def cnn_actor_critic(
@@ -218,7 +270,7 @@ def cnn_actor_critic(
     def critic(params, obs, carry=()):
         return dense(params["value"], trunk(params, obs))[..., 0]
 
-    return ActorCritic(init, apply, actor, critic, _no_carry)
+    return without_memory(init, apply, actor, critic)
 
 
 def gru_actor_critic(
@@ -269,4 +321,4 @@ def gru_actor_critic(
     def initial_carry():
         return jnp.zeros((width,), jnp.float32)
 
-    return ActorCritic(init, apply, actor, critic, initial_carry, True)
+    return with_memory(init, apply, actor, critic, initial_carry)

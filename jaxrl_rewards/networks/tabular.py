@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxrl_rewards.networks.actor_critic import ActorCritic
+from jaxrl_rewards.networks.actor_critic import SEPARATE, ActorCritic, without_memory
 
 
 def tabular_actor_critic(num_states: int, policy_size: int) -> ActorCritic:
@@ -43,4 +43,4 @@ def tabular_actor_critic(num_states: int, policy_size: int) -> ActorCritic:
     def apply(params, obs, carry=()):
         return rows(params["actor"], obs), rows(params["critic"], obs), carry
 
-    return ActorCritic(init, apply, actor, critic, tuple)
+    return without_memory(init, apply, actor, critic, SEPARATE)

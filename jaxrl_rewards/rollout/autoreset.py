@@ -6,8 +6,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool
 
 from jaxrl_rewards.core import Env, EnvSpec, TimeStep, record
+from jaxrl_rewards.rollout.contain import contain
+from jaxrl_rewards.rollout.select import select
 
 MODES = ("fresh", "pool", "cached")
 
@@ -26,40 +29,6 @@ class AutoResetState:
 
     inner: Any
     first: Any
-
-
-def select(condition: jax.Array, if_true: Any, if_false: Any) -> Any:
-    """`where` over two pytrees with a scalar condition; typed keys included."""
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), if_true, if_false)
-
-
-def contain(timestep: TimeStep) -> TimeStep:
-    """Make a step with a non-finite observation a finite, terminated one.
-
-    Its reward and terms become 0 and not applicable; non-finite entries of observations 0. Other
-    steps are unchanged: a reward that is not finite in a sound world is a fault of the reward,
-    which learners refuse and count instead of hiding it.
-    """
-
-    def floats(tree: Any) -> list[jax.Array]:
-        return [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
-
-    finite = jnp.ones((), bool)
-    for leaf in floats(timestep.obs):
-        finite = finite & jnp.all(jnp.isfinite(leaf))
-
-    def clean(leaf: jax.Array) -> jax.Array:
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            return leaf
-        return jnp.where(jnp.isfinite(leaf) | finite, leaf, jnp.zeros_like(leaf))
-
-    return timestep.replace(
-        obs=jax.tree.map(clean, timestep.obs),
-        reward=jnp.where(finite, timestep.reward, 0.0),
-        terms=jax.tree.map(lambda leaf: jnp.where(finite, leaf, 0.0), timestep.terms),
-        applicable=jax.tree.map(lambda leaf: leaf & finite, timestep.applicable),
-        terminated=timestep.terminated | ~finite,
-    )
 
 
 class AutoReset:
@@ -95,6 +64,10 @@ class AutoReset:
         return AutoResetParams(
             env=params, pool=jax.vmap(self.env.reset, in_axes=(0, None))(keys, params)
         )
+
+    def alive(self, timestep: TimeStep) -> Bool[Array, "..."]:
+        """Always: an episode that ends is followed by another."""
+        return jnp.ones_like(timestep.terminated)
 
     def reset(self, key: jax.Array, params: AutoResetParams) -> tuple[AutoResetState, TimeStep]:
         """Start the first episode."""

@@ -74,17 +74,18 @@ def equal(one, other):
 def test_lines_become_a_padded_batch(tmp_path):
     dump = read_token_dump(write_lines(tmp_path, ROWS))
     batch = dump.batch
-    np.testing.assert_array_equal(batch.tokens[:2], [[5, 9, 2, 0, 0], [7, 1, 1, 3, 0]])
-    np.testing.assert_array_equal(batch.mask[1:3], [[1, 0, 1, 1, 0], [1, 0, 0, 0, 0]])
+    np.testing.assert_array_equal(batch.action[:2], [[5, 9, 2, 0, 0], [7, 1, 1, 3, 0]])
+    np.testing.assert_array_equal(batch.own[1:3], [[1, 0, 1, 1, 0], [1, 0, 0, 0, 0]])
     np.testing.assert_array_equal(batch.log_prob[1], [-0.5, 0, -2.0, -0.125, 0])
-    np.testing.assert_array_equal(batch.ref_log_prob[0], [-0.75, -1.0, -0.5, 0, 0])
+    np.testing.assert_array_equal(dump.ref_log_prob[0], [-0.75, -1.0, -0.5, 0, 0])
     np.testing.assert_array_equal(batch.reward[:2], [[0, 0, 1, 0, 0], [0, 0, 0, 0.5, 0]])
     np.testing.assert_array_equal(dump.scores, [1.0, 0.5, np.nan, 0.0])
     np.testing.assert_array_equal(batch.group, [0, 1, 0, 0])
     assert dump.group_names == ("b", "a") and dump.group_sizes.tolist() == [3, 1]
-    assert batch.tokens.dtype == batch.group.dtype == np.int32
-    assert {x.dtype for x in (batch.mask, batch.log_prob, batch.reward)} == {np.dtype("float32")}
-    assert read_token_dump(tmp_path / "dump.jsonl", length=8).batch.mask.shape == (4, 8)
+    assert batch.action.dtype == batch.group.dtype == np.int32
+    assert {x.dtype for x in (batch.log_prob, batch.reward)} == {np.dtype("float32")}
+    assert batch.own.dtype == batch.alive.dtype == bool
+    assert read_token_dump(tmp_path / "dump.jsonl", length=8).batch.own.shape == (4, 8)
 
 
 def test_a_dump_feeds_group_advantages(tmp_path):
@@ -122,7 +123,7 @@ def test_field_names_of_the_known_programs(tmp_path, names):
     np.testing.assert_array_equal(dump.batch.reward[:, 1], [0, 1, 2, 3])
     np.testing.assert_array_equal(dump.batch.reward[:, ::2], 0)
     np.testing.assert_array_equal(dump.batch.group, [0, 1, 0, 1])
-    np.testing.assert_array_equal(dump.batch.ref_log_prob, 0)
+    np.testing.assert_array_equal(dump.ref_log_prob, 0)
     assert dump.group_names == ("7", "3")
 
 
@@ -130,7 +131,7 @@ def test_an_attention_mask_may_cover_the_prompt_too(tmp_path):
     file = tmp_path / "batch.npz"
     columns = dict(tokens=np.ones((2, 2), int), log_probs=np.zeros((2, 2)), score=np.ones(2))
     np.savez(file, **columns, uid=np.array(["p", "p"]), attention_mask=[[0, 1, 1, 1], [1, 1, 1, 0]])
-    np.testing.assert_array_equal(read_token_dump(file).batch.mask, [[1, 1], [1, 0]])
+    np.testing.assert_array_equal(read_token_dump(file).batch.own, [[1, 1], [1, 0]])
 
 
 def test_consecutive_rows_form_groups_where_the_file_names_none(tmp_path):
@@ -249,6 +250,6 @@ def test_a_damaged_file_is_read_or_refused(whole, suffix, edits, cut):
         assert "damaged" in str(error)
         return
     batch = dump.batch
-    assert np.isfinite(batch.log_prob).all() and np.isfinite(batch.ref_log_prob).all()
-    assert (batch.tokens >= 0).all() and not np.isinf(dump.scores).any()
+    assert np.isfinite(batch.log_prob).all() and np.isfinite(dump.ref_log_prob).all()
+    assert (batch.action >= 0).all() and not np.isinf(dump.scores).any()
     assert (dump.group_sizes > 0).all()

@@ -9,15 +9,13 @@ from jaxrl_envs import control
 
 from jaxrl_rewards.core import record
 from jaxrl_rewards.learners.action_head import action_head
+from jaxrl_rewards.learners.adaptive_rate import RATE_BOUNDS, RATE_STEP, adapted_rate
 from jaxrl_rewards.learners.api import Learner, LearnerState
 from jaxrl_rewards.learners.clone import CloneConfig, clone_expert
 from jaxrl_rewards.learners.optimise import guarded_step
 from jaxrl_rewards.learners.ppo import (
-    RATE_BOUNDS,
-    RATE_STEP,
     PPOConfig,
     PPOHParams,
-    adapted_rate,
     make_ppo,
 )
 from jaxrl_rewards.learners.start_sampling import (
@@ -108,7 +106,13 @@ def test_each_network_moves_at_its_own_rate():
     optimiser = optax.identity()
     rates = {"actor": jnp.float32(0.1), "critic": jnp.float32(0.5)}
     moved, _, _, _ = guarded_step(
-        optimiser, params, optimiser.init(params), params, rates, jnp.float32(np.inf)
+        optimiser,
+        params,
+        optimiser.init(params),
+        params,
+        rates,
+        jnp.float32(np.inf),
+        groups={"actor": "actor", "critic": "critic"},
     )
     np.testing.assert_allclose([moved["actor"][0], moved["critic"][0]], [0.9, 0.5], rtol=1e-6)
 

@@ -7,16 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxrl_rewards.core import Trajectories
+from jaxrl_rewards.learners.group import GroupBatch, GroupHParams, outcome, token_objective
 from jaxrl_rewards.learners.grpo import (
     ADVANTAGES,
-    Answers,
+    LOSSES,
     GRPOConfig,
-    answer_advantages,
-    grpo_loss,
     make_grpo,
+    named_credit,
+    objective,
 )
 from jaxrl_rewards.losses.kl import KINDS as KL_KINDS
-from jaxrl_rewards.losses.policy import KINDS as LOSSES
 from tests.learners.toys import Bandit, Corridor, arrays, assert_close, distance
 
 PROMPTS, GROUP, TIME = 3, 4, 5
@@ -30,23 +31,59 @@ def made_up(seed=0):
     old = -random.uniform(0.1, 2.0, (PROMPTS, GROUP, TIME, 1))
     new = old + random.normal(0.0, 0.3, old.shape)
     reference = old + random.normal(0.0, 0.3, old.shape)
-    answers = Answers(
-        obs=(),
-        action=(),
-        log_prob=jnp.asarray(old, jnp.float32),
-        ref_log_prob=jnp.asarray(reference, jnp.float32),
-        alive=jnp.asarray(np.arange(TIME) < lengths[..., None]),
-        score=jnp.asarray(random.normal(size=(PROMPTS, GROUP)), jnp.float32),
-        terms={},
-    )
-    return jnp.asarray(new, jnp.float32), answers
+    alive = jnp.asarray(np.arange(TIME) < lengths[..., None])
+    score = jnp.asarray(random.normal(size=(PROMPTS, GROUP)), jnp.float32)
+    nowhere = jnp.zeros_like(alive)
+    answers = Trajectories(
+        obs=(), action=(), log_prob=jnp.asarray(old, jnp.float32), terms={}, applicable={},
+        reward=jnp.zeros(alive.shape).at[..., 0].set(score), terminated=nowhere, truncated=nowhere,
+        alive=alive, own=alive, broken=nowhere, turn=(), group=(), info=(),
+    )  # fmt: skip
+    return jnp.asarray(new, jnp.float32), Batch(answers, jnp.asarray(reference, jnp.float32))
 
 
-NUMBERS = {
-    "clip_low": jnp.float32(0.2),
-    "clip_high": jnp.float32(0.3),
-    "kl_coefficient": jnp.float32(0.1),
-}
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Answers, and their log-probabilities under the reference."""
+
+    played: Trajectories
+    reference: jnp.ndarray
+
+    @property
+    def alive(self):
+        return self.played.alive
+
+    @property
+    def log_prob(self):
+        return self.played.log_prob
+
+    @property
+    def ref_log_prob(self):
+        return self.reference
+
+    @property
+    def score(self):
+        return self.played.reward[..., 0]
+
+
+def answer_advantages(answers, config):
+    """One advantage per answer; the credit gives the same at every position."""
+    reward, keep = outcome(answers.played, {}, None)
+    credit = named_credit(config.advantage, config.epsilon)(answers.played, reward, keep, None)
+    assert float(jnp.ptp(credit, axis=-1).max()) == 0.0
+    return credit[..., 0]
+
+
+def grpo_loss(new, answers, advantage, config, hparams):
+    spread = jnp.broadcast_to(advantage[..., None], answers.alive.shape)
+    batch = GroupBatch(
+        played=answers.played, advantage=spread, keep=jnp.ones(PROMPTS, bool),
+        reference=answers.reference,
+    )  # fmt: skip
+    return token_objective(new, batch, *objective(config), config.kl, hparams)
+
+
+NUMBERS = GroupHParams(env_params=(), clip_low=0.2, clip_high=0.3, kl_coefficient=0.1)
 
 
 def plain_advantages(score, kind, epsilon):
@@ -111,9 +148,11 @@ def plain_loss(new, answers, advantage, config):
         }[config.kl]  # fmt: skip
     by_answer = config.loss in ("grpo", "gspo", "sapo")
     length = alive.sum(-1)
-    per_answer = lambda x: (x.sum(-1) / length).mean()  # noqa: E731
-    policy = per_answer(loss) if by_answer else loss.sum() / alive.sum()
-    return policy + 0.1 * per_answer(kl), per_answer(kl)
+
+    def mean(x):
+        return (x.sum(-1) / length).mean() if by_answer else x.sum() / alive.sum()
+
+    return mean(loss) + 0.1 * mean(kl), mean(kl)  # the penalty is averaged like the loss
 
 
 @pytest.mark.parametrize(
@@ -134,7 +173,7 @@ def token_gradients(config, answers, new=None):
     """Gradient of the loss in the tokens' log-probabilities at the sampling policy."""
     new = answers.log_prob if new is None else new
     advantage = answer_advantages(answers, config)
-    numbers = {**NUMBERS, "kl_coefficient": jnp.float32(0.0)}
+    numbers = NUMBERS.replace(kl_coefficient=0.0)
     return jax.grad(lambda x: grpo_loss(x, answers, advantage, config, numbers)[0])(new)
 
 
@@ -173,9 +212,10 @@ def test_first_step_losses_agree_and_dead_tokens_get_no_gradient():
     for loss, gradient in found.items():
         np.testing.assert_allclose(gradient, found["reinforce"], rtol=1e-5, atol=1e-7, err_msg=loss)
         assert float(jnp.abs(jnp.where(answers.alive[..., None], 0.0, gradient)).max()) == 0.0
-    broken = answers.replace(
-        log_prob=jnp.where(answers.alive[..., None], answers.log_prob, jnp.nan),
-        ref_log_prob=jnp.where(answers.alive[..., None], answers.ref_log_prob, jnp.nan),
+    alive = answers.alive[..., None]
+    broken = Batch(
+        answers.played.replace(log_prob=jnp.where(alive, answers.log_prob, jnp.nan)),
+        jnp.where(alive, answers.reference, jnp.nan),
     )
     assert_close(token_gradients(CONFIG, broken), token_gradients(CONFIG, answers))
 
@@ -184,7 +224,10 @@ def test_dr_grpo_weighs_tokens_alike_and_grpo_answers():
     new, answers = made_up()
     alive = jnp.zeros((PROMPTS, GROUP, TIME), bool).at[:, :, :2].set(True).at[:, 0].set(True)
     score = jnp.tile(jnp.asarray([1.0, 1.0, -1.0, -1.0]), (PROMPTS, 1))
-    answers = answers.replace(alive=alive, score=score)
+    reward = jnp.zeros(alive.shape).at[..., 0].set(score)
+    answers = Batch(
+        answers.played.replace(alive=alive, own=alive, reward=reward), answers.reference
+    )
     dr = dataclasses.replace(CONFIG, advantage="dr_grpo", aggregation="seq-mean-token-sum-norm")
     per_token = np.abs(token_gradients(dr, answers))[0, :2, 0, 0]
     np.testing.assert_allclose(per_token[0], per_token[1], rtol=1e-6)

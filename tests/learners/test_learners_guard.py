@@ -38,9 +38,10 @@ def test_equal_rewards_leave_grpo_where_it_is(grpo):
 def test_grpo_ignores_answers_whose_score_is_not_finite(grpo):
     state, update, hparams = grpo
     broken = with_weights(hparams, jnp.nan).replace(kl_coefficient=jnp.float32(0))
-    new, _ = update(state, broken)
+    new, metrics = update(state, broken)
     assert_same(new.params, state.params)
     assert int(new.skipped) == 0
+    assert 0.0 < float(metrics["broken"]) <= 1.0
 
 
 def test_grpo_refuses_a_gradient_that_is_not_finite(grpo):
@@ -87,13 +88,15 @@ def test_one_broken_step_spoils_no_later_statistics():
 
     state = jax.jit(learner.init)(jax.random.key(2), hparams(0.0))
     update = jax.jit(learner.update)
+    broken = []
     for _ in range(3):
-        state, _ = update(state, hparams(jnp.nan))
-    assert int(state.skipped) > 0
-    skipped = int(state.skipped)
+        before, (state, metrics) = state, update(state, hparams(jnp.nan))
+        broken.append(float(metrics["broken"]))
+        assert distance(state.params, before.params) > 0  # the sound steps teach on
+    assert 0.0 < max(broken) < 1.0
     for _ in range(2):
         state, metrics = update(state, hparams(0.0))
-    assert int(state.skipped) == skipped
+    assert int(state.skipped) == 0 and float(metrics["broken"]) == 0.0
     for name, value in metrics.items():
         assert np.isfinite(float(value)), name
     for leaf in jax.tree.leaves((state.normaliser, state.statistics)):

@@ -25,7 +25,7 @@ def step(grads, **kwargs):
 
 
 def test_each_network_is_clipped_by_its_own_norm():
-    params, _, refused, norm = step(GRADS, clip_per_network=True)
+    params, _, refused, norm = step(GRADS, groups={"actor": "actor", "critic": "critic"})
     np.testing.assert_allclose(params["actor"], [0.97, 1.96], rtol=1e-6)  # below 0.5: untouched
     np.testing.assert_allclose(params["critic"][0], [2.7], rtol=1e-6)  # 30 * 0.5 / 50
     np.testing.assert_allclose(params["critic"][1], [-1.4], rtol=1e-6)
@@ -44,7 +44,8 @@ def test_one_norm_over_all_shrinks_every_gradient():
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_gradient_that_is_not_finite_changes_nothing(per_network, bad):
     grads = {**GRADS, "actor": jnp.array([bad, 0.0])}
-    params, _, refused, norm = step(grads, clip_per_network=per_network)
+    groups = {"actor": "actor", "critic": "critic"} if per_network else "all"
+    params, _, refused, norm = step(grads, groups=groups)
     assert bool(refused)
     assert float(norm) == 0.0
     np.testing.assert_array_equal(params["actor"], PARAMS["actor"])

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from jaxrl_rewards.learners.action_head import action_head
-from jaxrl_rewards.learners.collect import Collector
 from jaxrl_rewards.learners.ppo import PPOConfig, make_ppo
 from jaxrl_rewards.networks.actor_critic import mlp_actor_critic
-from tests.learners.toys import Corridor, arrays
+from tests.learners.toys import Corridor, arrays, rollout
 
 WORLDS, STEPS, LIMIT = 4, 12, 4
 
@@ -137,12 +136,9 @@ def test_update_equals_the_float64_reference(epochs, time_limits):
 
     head = action_head(env.spec.action_space)
     network = mlp_actor_critic(env.spec.observation_space, head.size, hidden=(5,))
-    collector = Collector(env, network, head, settings)
-    key = jax.random.split(jax.random.fold_in(state.key, state.step))[0]
-    collected = jax.jit(collector.collect)(
-        key, state.params, state.env_state, state.normaliser, hparams.env_params,
-        jnp.float32(h["discount"]),
-    )  # fmt: skip
+    collected, _ = jax.jit(lambda state: rollout(env, settings, network, head, state, hparams))(
+        state
+    )
     inner = state.env_state.state.inner
     reward, terminated, truncated, successor = replay(
         collected, np.array(inner.x, np.float64), np.array(inner.time), (1.0, -0.1)

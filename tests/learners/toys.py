@@ -18,7 +18,10 @@ from jaxrl_rewards.core import (
     first_timestep,
     record,
 )
+from jaxrl_rewards.learners.acting import actor_critic_policy
+from jaxrl_rewards.learners.normaliser import normalise_rewards, seen
 from jaxrl_rewards.rewards.base import Reward, reward_term
+from jaxrl_rewards.rollout import AutoReset, collect
 
 
 @record
@@ -225,3 +228,22 @@ def distance(first, second) -> float:
     return max(
         float(np.max(np.abs(a - b))) for a, b in zip(arrays(first), arrays(second), strict=True)
     )
+
+
+def rollout(env, config, network, head, state, hparams):
+    """What PPO's next update learns from, and the worlds' own rewards; both time-major."""
+    worlds = AutoReset(env, config.auto_reset, pool_size=config.num_envs)
+    key = jax.random.split(jax.random.fold_in(state.key, state.step))[0]
+    key_pool, key_steps = jax.random.split(key)
+    policy = actor_critic_policy(
+        state.params, network, head, env.spec, lambda obs: seen(state.normaliser, obs)
+    )
+    _, played = collect(
+        key_steps, worlds, worlds.prepare(key_pool, hparams.env_params), policy, state.env_state,
+        config.unroll_length, time_limits=config.time_limits,
+    )  # fmt: skip
+    _, rewards = normalise_rewards(
+        state.normaliser, played, hparams.env_params, jnp.float32(hparams.discount)
+    )
+    learnt = played.replace(obs=seen(state.normaliser, played.obs), reward=rewards, group=())
+    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0), (learnt, played.reward))

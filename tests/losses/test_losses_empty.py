@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxrl_rewards.losses import aggregate, policy_loss
+from tests.losses.named import aggregate, policy_loss
 
 LOSS = np.random.default_rng(13).normal(size=(3, 5)).astype(np.float32)
 MASK = np.array([[1, 1, 1, 0, 0], [0, 0, 0, 0, 0], [1, 0, 0, 0, 0]], np.float32)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxrl_rewards.losses import aggregate, kl_estimate, value_loss
+from jaxrl_rewards.losses import kl_estimate, value_loss
 from jaxrl_rewards.losses.kl import KINDS
+from tests.losses.named import aggregate
 
 ESTIMATES = {kind: jax.jit(lambda p, q, kind=kind: kl_estimate(p, q, kind)) for kind in KINDS}
 GRADS = {

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_rewards import credit, losses
+from tests.losses.named import aggregate, policy_loss
 from tests.reference.vectors import number_array
 
 _KL_NAMES = {
@@ -160,7 +161,7 @@ def _remax(x):
 
 def _agg_loss(x):
     loss, mask = _f32(x["loss_mat"]), _f32(x["loss_mask"])
-    return {"loss": losses.aggregate(loss, mask, x["mode"], x.get("norm"))}
+    return {"loss": aggregate(loss, mask, x["mode"], x.get("norm"))}
 
 
 # verl's own rule for these two, whatever aggregation is configured.
@@ -173,7 +174,7 @@ def _policy(kind, x, aggregation, **options):
     mask = _f32(x["response_mask"])
 
     def loss(log_prob):
-        return losses.policy_loss(
+        return policy_loss(
             log_prob, old, advantages, mask, kind=kind, aggregation=aggregation, **options
         )
 
@@ -239,7 +240,7 @@ def _trl_grpo_loss(x):
         low, high = 1.0, high - 1.0
 
     def loss(log_prob):
-        value, _ = losses.policy_loss(
+        value, _ = policy_loss(
             log_prob,
             old,
             advantages,
@@ -253,7 +254,7 @@ def _trl_grpo_loss(x):
             count_empty=True,
         )
         kl = losses.kl_estimate(log_prob, ref, "k3")
-        kl = losses.aggregate(kl, mask, aggregation, norm, count_empty=True)
+        kl = aggregate(kl, mask, aggregation, norm, count_empty=True)
         return value + x["beta"] * kl
 
     value, grad = jax.value_and_grad(loss)(log_prob)
@@ -270,7 +271,7 @@ def _value_loss(x):
             mask,
             old_values=old,
             clip=x["cliprange_value"],
-            aggregation=x.get("loss_agg_mode", "token-mean"),
+            aggregate=losses.AGGREGATES[x.get("loss_agg_mode", "token-mean")],
         )
 
     (value, metrics), grad = jax.value_and_grad(loss, has_aux=True)(_f32(x["vpreds"]))

@@ -1,0 +1,336 @@
+"""Learners that compare the answers to one prompt, put together from functions.
+
+    sample   (key, policy, env_params)           -> Trajectories [P, G, T, ...]
+    score    (played, models, hparams)           -> (RewardOutput [P, G, T], keep [P])
+    credit   (played, reward, keep, hparams)     -> advantages [P, G, T]
+    loss     (log_prob, old_log_prob, advantages, mask, clip) -> TokenLosses
+    partner  a model that learns beside the policy
+
+A one-step world is a bandit; in a longer one a token is an action and an episode is an answer. No
+value function. `learners.grpo` is the first instance.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from jaxrl_rewards.core import Env, Trajectories, record
+from jaxrl_rewards.credit.group import reward_spread
+from jaxrl_rewards.credit.outcome import Credit, answer_scores, group_relative
+from jaxrl_rewards.learners.acting import acting, actor_policy, unrolled, valid_actions
+from jaxrl_rewards.learners.action_head import ActionHead, action_head
+from jaxrl_rewards.learners.api import Learner, LearnerState, Metrics
+from jaxrl_rewards.learners.config import at_least_one
+from jaxrl_rewards.learners.hparams import at_step
+from jaxrl_rewards.learners.optimise import adam, guarded_step
+from jaxrl_rewards.losses.aggregate import Aggregate, sequence_mean
+from jaxrl_rewards.losses.kl import kl_estimate
+from jaxrl_rewards.losses.policy import PolicyLoss, clipped_surrogate, policy_metrics
+from jaxrl_rewards.networks.actor_critic import ActorCritic, mlp_actor_critic
+from jaxrl_rewards.rewards.base import RewardOutput
+from jaxrl_rewards.rollout.sample import Sampler, independent
+
+Scorer = Callable[[Trajectories, dict[str, Any], Any], tuple[RewardOutput, Array]]
+
+
+class Partner(NamedTuple):
+    """A model that learns beside the policy: a reward model, a judge, a belief."""
+
+    init: Callable[[jax.Array, Any], Any]
+    """`(key, policy_params) -> model`; kept as `LearnerState.models["partner"]`."""
+    update: Callable[..., tuple[Any, Metrics]]
+    """`(model, played, keep, models, hparams) -> (model, metrics)`. Scores are taken before it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupConfig:
+    """Static sizes of a group learner; part of the compile key."""
+
+    num_prompts: int = 64
+    """Prompts (initial states) per update."""
+    group_size: int = 8
+    """Answers per prompt."""
+    horizon: int | None = None
+    """Steps an answer may take; the world's own limit when not given."""
+    num_epochs: int = 1
+    """Passes over the answers per update (the paper's inner steps)."""
+    num_minibatches: int = 1
+    """Parts of each pass, of whole prompts, shuffled; must divide num_prompts."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Hidden widths of the default policy."""
+    activation: str = "tanh"
+    """Activation of the default policy."""
+
+    def __post_init__(self):
+        at_least_one(self, "num_prompts", "group_size", "num_epochs", "num_minibatches")
+        if self.num_prompts % self.num_minibatches:
+            raise ValueError(
+                f"num_minibatches={self.num_minibatches} must divide num_prompts={self.num_prompts}"
+            )
+
+
+@record
+class GroupHParams:
+    """Sweepable numbers; every leaf may be an array with a `vmap` axis, or a schedule."""
+
+    env_params: Any
+    learning_rate: Any = 5e-4
+    clip_low: Any = 0.2
+    clip_high: Any = 0.2
+    kl_coefficient: Any = 0.04
+    """β of the divergence to the reference policy, added to the loss; 0 switches it off."""
+    temperature: Any = 1.0
+    """Of the policy, when sampling and in every log-probability: divides categorical logits and
+    multiplies a Gaussian's variance. Above 0."""
+    max_grad_norm: Any = 1.0
+    initial_params: Any = None
+    """Parameters to start from, the reference policy's too (e.g. a pre-trained policy); a fresh
+    initialisation when None."""
+
+
+def outcome(
+    played: Trajectories, models: dict[str, Any], hparams: Any
+) -> tuple[RewardOutput, Bool[Array, "P"]]:
+    """Scores are the world's own rewards, and every prompt counts."""
+    reward = RewardOutput(total=played.reward, terms=played.terms, applicable=played.applicable)
+    return reward, jnp.ones(played.reward.shape[0], bool)
+
+
+def make_group(
+    env: Env,
+    config: GroupConfig | None = None,
+    *,
+    network: ActorCritic | None = None,
+    sample: Sampler | None = None,
+    score: Scorer = outcome,
+    credit: Credit | None = None,
+    loss: PolicyLoss = clipped_surrogate,
+    aggregate: Aggregate = sequence_mean,
+    kl: str = "k3",
+    partner: Partner | None = None,
+    hparams: GroupHParams | None = None,
+    initial_params: Any = None,
+) -> Learner:
+    """A group learner on `env`.
+
+    Args:
+      network: an actor-critic whose output fits the action space; an MLP when None. Its critic is
+        not used.
+      sample: how answers come about; `independent` ones when None.
+      score: what answers are worth; where `keep` is false for all prompts nothing moves.
+      credit: advantages; relative to the group (GRPO) when None.
+      loss, aggregate: token losses, and how they become one number; the KL penalty follows.
+      kl: estimator of the divergence to the reference policy (`losses.kl_estimate`).
+      partner: a model that learns beside the policy.
+      initial_params: sets `hparams.initial_params`.
+
+    The state's `models` hold "reference" (the initial policy) and, with one, "partner".
+    """
+    config = config or GroupConfig()
+    head = action_head(env.spec.action_space)
+    network = network or mlp_actor_critic(
+        env.spec.observation_space,
+        head.size,
+        hidden=tuple(config.hidden),
+        activate=config.activation,
+    )
+    sample = sample or independent(env, config.num_prompts, config.group_size, config.horizon)
+    credit = credit or group_relative()
+    hparams = hparams or GroupHParams(env_params=env.default_params())
+    if initial_params is not None:
+        hparams = hparams.replace(initial_params=jax.tree.map(jnp.asarray, initial_params))
+    optimiser = adam(1e-8)
+
+    def init(key: jax.Array, hparams: GroupHParams) -> LearnerState:
+        key_params, key_run = jax.random.split(key)
+        params = hparams.initial_params
+        params = network.init(key_params) if params is None else params
+        models = {"reference": params}
+        if partner is not None:
+            models["partner"] = partner.init(jax.random.fold_in(key_params, 1), params)
+        return LearnerState(
+            params=params,
+            opt_state=optimiser.init(params),
+            normaliser={"temperature": at_step(hparams, 0).temperature},
+            models=models,
+            skipped=jnp.zeros((), jnp.int32),
+            key=key_run,
+            step=jnp.zeros((), jnp.int32),
+        )
+
+    def update(state: LearnerState, hparams: GroupHParams) -> tuple[LearnerState, Metrics]:
+        now = at_step(hparams, state.step)
+        key = jax.random.fold_in(state.key, state.step)
+        policy = actor_policy(state.params, network, head, env.spec, now.temperature)
+        played = sample(key, policy, now.env_params)
+        played = played.replace(valid=valid_actions(env.spec, played.obs, lead=3))
+        reward, keep = score(played, state.models, now)
+        advantage = credit(played, reward, keep, now)
+        reference = log_probs(state.models["reference"], network, head, played, now.temperature)
+        batch = GroupBatch(played=played, advantage=advantage, keep=keep, reference=reference)
+        params, opt_state, refused, metrics = learn(key, state, batch, now)
+        models = state.models
+        if partner is not None:
+            learnt, told = partner.update(models["partner"], played, keep, models, now)
+            models, metrics = {**models, "partner": learnt}, {**metrics, **told}
+        return state.replace(
+            params=params,
+            opt_state=opt_state,
+            normaliser={"temperature": now.temperature},
+            models=models,
+            skipped=state.skipped + refused,
+            step=state.step + 1,
+        ), {**metrics, **answer_metrics(played, reward, keep)}
+
+    def learn(
+        key: jax.Array, state: LearnerState, batch: GroupBatch, now: GroupHParams
+    ) -> tuple[Any, Any, Array, Metrics]:
+        """Passes over the answers; parameters, optimiser state, refused steps and metrics."""
+
+        def minibatch_step(carry: tuple, part: GroupBatch) -> tuple[tuple, Metrics]:
+            params, opt_state, refused = carry
+            grads, metrics = jax.grad(group_loss, has_aux=True)(
+                params, part, network, head, loss, aggregate, kl, now
+            )
+            own = jnp.any(part.played.own)
+            step = guarded_step(
+                optimiser,
+                params,
+                opt_state,
+                grads,
+                now.learning_rate,
+                now.max_grad_norm,
+                groups=network.groups,
+                clip_together=True,
+                enabled=own & jnp.any(part.keep),
+            )
+            refused = refused + (step.refused | ~own)
+            return (step.params, step.opt_state, refused), {**metrics, "grad_norm": step.norm}
+
+        def epoch(carry: tuple, key: jax.Array) -> tuple[tuple, Metrics]:
+            return jax.lax.scan(minibatch_step, carry, _parts(key, batch, config.num_minibatches))
+
+        carry = (state.params, state.opt_state, jnp.zeros((), jnp.int32))
+        keys = jax.random.split(jax.random.fold_in(key, 1), config.num_epochs)
+        (params, opt_state, refused), metrics = jax.lax.scan(epoch, carry, keys)
+        metrics = {name: jnp.mean(value) for name, value in metrics.items()}
+        return params, opt_state, refused, {**metrics, "skipped": refused.astype(jnp.float32)}
+
+    act = acting(
+        network,
+        head,
+        env.spec,
+        lambda state, obs: obs,
+        lambda state, output: head.temper(output, state.normaliser["temperature"]),
+    )
+    return Learner(init, update, config.num_prompts * config.group_size, hparams, act)
+
+
+@record
+class GroupBatch:
+    """Answers with their credit; leaves `[P, G, ...]`."""
+
+    played: Trajectories
+    advantage: Float[Array, "P G T"]
+    keep: Bool[Array, "P"]
+    reference: Float[Array, "P G T K"]
+    """Log-probabilities of the action's components under the reference policy."""
+
+
+def group_loss(
+    params: Any,
+    batch: GroupBatch,
+    network: ActorCritic,
+    head: ActionHead,
+    loss: PolicyLoss,
+    aggregate: Aggregate,
+    kl: str,
+    now: Any,
+) -> tuple[Float[Array, ""], Metrics]:
+    """Aggregate of policy loss + β · KL to the reference, over the answers' own tokens."""
+    log_prob = log_probs(params, network, head, batch.played, now.temperature)
+    return token_objective(log_prob, batch, loss, aggregate, kl, now)
+
+
+def token_objective(
+    log_prob: Float[Array, "P G T K"],
+    batch: GroupBatch,
+    loss: PolicyLoss,
+    aggregate: Aggregate,
+    kl: str,
+    now: Any,
+) -> tuple[Float[Array, ""], Metrics]:
+    """The same from given log-probabilities; an action's components are tokens of one row."""
+    played = batch.played
+    own = played.own & batch.keep[:, None, None]
+
+    def rows(values: Array) -> Array:
+        whole = jnp.broadcast_to(
+            values if values.ndim == log_prob.ndim else values[..., None], log_prob.shape
+        )
+        return whole.reshape(whole.shape[0] * whole.shape[1], -1)
+
+    mask = rows(own)
+    tokens = loss(
+        rows(log_prob),
+        rows(played.log_prob),
+        rows(batch.advantage),
+        mask,
+        (now.clip_low, now.clip_high),
+    )
+    divergence = kl_estimate(rows(log_prob), rows(batch.reference), kl, mask)
+    policy, penalty = aggregate(tokens.loss, mask), aggregate(divergence, mask)
+    told = policy_metrics(tokens, mask)
+    return policy + now.kl_coefficient * penalty, {
+        "policy_loss": policy,
+        "kl": penalty,
+        "clip_fraction": told["clip_fraction"],
+        "approx_kl": told["approx_kl"],
+    }
+
+
+def log_probs(
+    params: Any, network: ActorCritic, head: ActionHead, played: Trajectories, temperature: Array
+) -> Float[Array, "P G T K"]:
+    """Log-probability of every action component of `[P, G, T]`, in one pass."""
+    lead = played.alive.shape[:2]
+    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), played)
+    output, _ = unrolled(network, params, flat)
+    output = head.temper(output, temperature)
+    values = head.token_log_prob(output, flat.action)
+    return values.reshape(*lead, *values.shape[1:])
+
+
+def answer_metrics(played: Trajectories, reward: RewardOutput, keep: Bool[Array, "P"]) -> Metrics:
+    """Scores, lengths and terms of the answers; those whose world broke count as 0."""
+    scores = jnp.nan_to_num(answer_scores(played, reward), nan=0.0)
+
+    def total(values: Array) -> Array:
+        return jnp.mean(jnp.sum(jnp.where(played.alive, values, 0.0), axis=-1))
+
+    return {
+        "score": jnp.mean(scores),
+        "score_best": jnp.mean(jnp.max(scores, axis=1)),
+        "groups_with_spread": reward_spread(scores),
+        "kept": jnp.mean(keep.astype(jnp.float32)),
+        "broken": jnp.mean(jnp.any(played.broken, axis=-1).astype(jnp.float32)),
+        "length": jnp.mean(jnp.sum(played.alive, axis=-1).astype(jnp.float32)),
+        **{f"term/{name}": total(value) for name, value in reward.terms.items()},
+    }
+
+
+def _parts(key: jax.Array, batch: GroupBatch, count: int) -> GroupBatch:
+    """The batch in `count` shuffled parts of whole prompts; leaves `[count, P / count, ...]`."""
+    if count == 1:
+        return jax.tree.map(lambda leaf: leaf[None], batch)
+    order = jax.random.permutation(key, batch.keep.shape[0]).reshape(count, -1)
+    return jax.tree.map(lambda leaf: leaf[order], batch)
+
+
+__all__ = ["GroupConfig", "GroupHParams", "Partner", "Scorer", "make_group", "outcome"]

@@ -1,0 +1,40 @@
+"""Hyper-parameters at one update: schedules become numbers, once."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from jaxrl_rewards.rewards.base import resolve_schedules, weight_at
+
+H = TypeVar("H")
+
+UNTOUCHED = ("env_params", "initial_params", "data")
+"""Fields that are no numbers of the learner's own: they keep their dtypes."""
+
+
+def hparam_at(value: Any, step: Array | int) -> Array:
+    """The float32 number that a hyper-parameter (a number or a schedule) stands for at `step`."""
+    return jnp.asarray(weight_at(value, step), jnp.float32)
+
+
+def at_step(hparams: H, step: Array | int) -> H:
+    """`hparams` with every schedule replaced by its value at update `step`.
+
+    The learner's own numbers become float32 (None stays None); the world's params keep their
+    dtypes, and schedules inside their rewards are resolved.
+    """
+    numbers = {
+        field.name: jax.tree.map(
+            lambda leaf: hparam_at(leaf, step),
+            getattr(hparams, field.name),
+            is_leaf=lambda leaf: hasattr(leaf, "is_schedule"),
+        )
+        for field in dataclasses.fields(hparams)
+        if field.name not in UNTOUCHED and field.metadata.get("pytree_node", True)
+    }
+    return hparams.replace(env_params=resolve_schedules(hparams.env_params, step), **numbers)

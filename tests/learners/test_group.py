@@ -1,0 +1,274 @@
+"""The group learner's functions, broken and ended worlds, forced positions, memory."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrl_rewards.core import Box, Discrete, EnvSpec, TimeStep, first_timestep, record
+from jaxrl_rewards.credit import group_relative
+from jaxrl_rewards.learners import GroupConfig, GroupHParams, Partner, make_group, outcome
+from jaxrl_rewards.learners.grpo import GRPOConfig, make_grpo
+from jaxrl_rewards.learners.ppo import PPOConfig, make_ppo
+from jaxrl_rewards.losses import clipped_surrogate, token_mean
+from jaxrl_rewards.networks.actor_critic import gru_actor_critic, mlp_actor_critic
+from jaxrl_rewards.rewards.base import Reward, reward_term
+from tests.learners.toys import Bandit, Corridor, Memory, assert_close, assert_same, distance
+
+SMALL = GroupConfig(num_prompts=4, group_size=4, horizon=4, hidden=(8,))
+
+
+@record
+class ToyParams:
+    reward: Reward
+
+
+class Toy:
+    """Three actions, 1 scores. Worlds break or end as `kind` says; the third step is forced."""
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self.spec = EnvSpec(
+            name=f"toy-{kind}",
+            observation_space=Box(-1.0, 20.0, (2,)),
+            action_space=Discrete(3),
+            max_steps=4,
+            term_names=("hit",),
+            valid_actions=(lambda obs: jnp.array([True, True, False])) if kind == "few" else None,
+        )
+
+    def default_params(self):
+        def hit(prev, action, nxt):
+            return (action == 1).astype(jnp.float32)
+
+        return ToyParams(reward=1.0 * reward_term(hit))
+
+    def reset(self, key, params):
+        x = jax.random.uniform(key, (2,), jnp.float32)
+        return (x, jnp.int32(0)), first_timestep(x, ("hit",), {})
+
+    def step(self, key, state, action, params):
+        x, time = state
+        time = time + 1
+        out = params.reward.evaluate(None, action, None)
+        done, obs, after = time >= 4, x, x
+        if self.kind == "ends":  # action 0 ends; what an ended world shows is not finite
+            done = done | (action == 0)
+            after = jnp.where(action == 0, 10.0, x)
+            obs = jnp.where(x[0] > 5, jnp.nan, x)
+        if self.kind == "breaks":  # every world whose first coordinate is large, at once
+            obs = after = jnp.where((x[0] > 0.6) & (time == 1), jnp.nan, x)
+        no = jnp.zeros((), bool)
+        chosen = (time != 3) if self.kind == "forces" else jnp.ones((), bool)
+        return (after, time), TimeStep(
+            obs=obs, reward=out.total, terms=out.terms, applicable=out.applicable,
+            terminated=done, truncated=no, final_obs=obs, info={}, chosen=chosen,
+        )  # fmt: skip
+
+
+def one_update(learner, key=0):
+    state = jax.jit(learner.init)(jax.random.key(key), learner.hparams)
+    return state, *jax.jit(learner.update)(state, learner.hparams)
+
+
+@pytest.mark.parametrize("kind", ["ends", "breaks"])
+@pytest.mark.parametrize("method", ["grpo", "ppo"])
+def test_broken_and_ended_worlds_leave_the_others_to_learn(kind, method):
+    if method == "grpo":
+        learner = make_grpo(Toy(kind), GRPOConfig(num_prompts=16, group_size=4, hidden=(8,)))
+    else:
+        learner = make_ppo(Toy(kind), PPOConfig(num_envs=16, unroll_length=8, hidden=(8,)))
+    state, new, metrics = one_update(learner)
+    assert int(new.skipped) == 0
+    assert distance(new.params, state.params) > 1e-5
+    assert all(np.isfinite(float(value)) for value in metrics.values())
+    assert (float(metrics["broken"]) > 0) == (kind == "breaks")
+
+
+def recorded(env, config=SMALL, network=None, **parts):
+    """What the scorer of one update saw."""
+    found = {}
+
+    def score(played, models, hparams):
+        found["shape"] = jax.tree.map(jnp.shape, played)
+        jax.debug.callback(lambda x: found.update(played=x), played)
+        return outcome(played, models, hparams)
+
+    learner = make_group(env, config, network=network, score=score, **parts)
+    state, new, metrics = one_update(learner)
+    jax.effects_barrier()
+    return found["played"], state, new, metrics
+
+
+def test_a_world_stands_still_after_its_end():
+    played, _, _, _ = recorded(Toy("ends"))
+    alive, action = np.asarray(played.alive), np.asarray(played.action)
+    ended = np.cumsum(action == 0, -1) - (action == 0) > 0  # after the first 0
+    np.testing.assert_array_equal(alive, ~ended)
+    np.testing.assert_array_equal(np.asarray(played.reward)[~alive], 0.0)
+    assert np.isfinite(np.asarray(played.obs)).all()
+    np.testing.assert_array_equal(played.own, alive)
+    np.testing.assert_array_equal(played.turn, np.where(alive, np.arange(4), -1))
+    np.testing.assert_array_equal(played.group, np.arange(4)[:, None] * np.ones((1, 4), int))
+
+
+def test_positions_that_the_world_forced_enter_no_loss():
+    """The gradient does not see them: other actions there leave the update as it is."""
+    played, state, new, _ = recorded(Toy("forces"))
+    own = np.asarray(played.own)
+    np.testing.assert_array_equal(own, np.broadcast_to([True, True, False, True], own.shape))
+    network = mlp_actor_critic(Box(-1.0, 20.0, (2,)), 3, hidden=(8,))
+    from jaxrl_rewards.learners.action_head import action_head
+    from jaxrl_rewards.learners.group import GroupBatch, group_loss
+
+    reward, keep = outcome(played, {}, None)
+    batch = GroupBatch(
+        played=played, advantage=group_relative()(played, reward, keep, None), keep=keep,
+        reference=played.log_prob,
+    )  # fmt: skip
+    other = played.replace(
+        action=jnp.where(played.own, played.action, 2 - played.action),
+        log_prob=jnp.where(played.own[..., None], played.log_prob, jnp.nan),
+    )
+    now = GroupHParams(env_params=(), temperature=jnp.float32(1.0))
+
+    @jax.jit
+    def gradient(batch):
+        head = action_head(Discrete(3))
+        return jax.grad(
+            lambda p: group_loss(p, batch, network, head, clipped_surrogate, token_mean, "k3", now)[
+                0
+            ]
+        )(state.params)
+
+    assert_same(gradient(batch), gradient(batch.replace(played=other)))
+    assert distance(gradient(batch), jax.tree.map(jnp.zeros_like, state.params)) > 1e-6
+
+
+@pytest.mark.parametrize("method", ["group", "ppo"])
+def test_forbidden_actions_are_never_taken(method):
+    env = Toy("few")
+    if method == "group":
+        played, _, new, metrics = recorded(env)
+        assert set(np.unique(played.action)) == {0, 1}
+        learner = make_group(env, SMALL)
+    else:
+        learner = make_ppo(env, PPOConfig(num_envs=8, unroll_length=8, hidden=(8,)))
+        _, new, metrics = one_update(learner)
+    assert all(np.isfinite(float(value)) for value in metrics.values())
+    biased = jax.tree.map(lambda p: p, new.params)
+    biased["actor"][-1]["bias"] = jnp.array([0.0, 0.0, 50.0])
+    keys = jax.random.split(jax.random.key(0), 64)
+    act = jax.vmap(
+        lambda k: learner.act(new.replace(params=biased), jnp.ones(2), None, k, False)[0]
+    )
+    assert set(np.unique(act(keys))) <= {0, 1}
+    assert int(learner.act(new.replace(params=biased), jnp.ones(2), None, keys[0])[0]) < 2
+
+
+def test_where_no_prompt_is_kept_nothing_moves():
+    def none(played, models, hparams):
+        reward, keep = outcome(played, models, hparams)
+        return reward, keep & False
+
+    learner = make_group(Bandit(), SMALL, score=none)
+    state, new, metrics = one_update(learner)
+    assert_same((new.params, new.opt_state), (state.params, state.opt_state))
+    assert int(new.skipped) == 0 and float(metrics["kept"]) == 0.0
+
+
+def test_dropped_prompts_do_not_matter():
+    """The update with half of the prompts dropped is that of the other half alone."""
+
+    def half(played, models, hparams):
+        reward, keep = outcome(played, models, hparams)
+        worth = jnp.where(keep[:, None, None] & (jnp.arange(4) < 2)[:, None, None], 1.0, jnp.nan)
+        return reward.replace(total=reward.total * worth), jnp.arange(4) < 2
+
+    _, new, metrics = one_update(make_group(Bandit(), SMALL, score=half))
+    assert float(metrics["kept"]) == 0.5
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(new.params))
+
+
+def test_a_partner_learns_beside_the_policy_and_scores_before_its_step():
+    def init(key, params):
+        return jnp.float32(0.0)
+
+    def update(model, played, keep, models, hparams):
+        return model + jnp.sum(keep), {"partner": model}
+
+    def score(played, models, hparams):
+        reward, keep = outcome(played, models, hparams)
+        return reward.replace(total=reward.total + models["partner"]), keep
+
+    learner = make_group(Bandit(), SMALL, score=score, partner=Partner(init, update))
+    _, new, metrics = one_update(learner)
+    assert float(new.models["partner"]) == 4.0 and float(metrics["partner"]) == 0.0
+    assert set(new.models) == {"reference", "partner"}
+
+
+def test_a_policy_with_memory_learns_in_groups():
+    env = Memory()
+    network = gru_actor_critic(env.spec.observation_space, 2, width=4)
+    played, state, new, metrics = recorded(env, network=network)
+    assert distance(new.params, state.params) > 1e-5
+    # teacher forcing from the start gives the log-probabilities that acting gave
+    assert abs(float(metrics["approx_kl"])) < 1e-6
+
+
+def test_minibatches_are_whole_prompts():
+    config = GroupConfig(num_prompts=4, group_size=4, num_minibatches=2, hidden=(8,))
+    state, new, _ = one_update(make_group(Bandit(), config))
+    assert int(new.opt_state.count) == 2 and distance(new.params, state.params) > 0
+    with pytest.raises(ValueError, match="num_minibatches=3 must divide num_prompts=4"):
+        GroupConfig(num_prompts=4, num_minibatches=3)
+
+
+def test_acting_uses_the_temperature_of_training():
+    learner = make_grpo(Corridor(), GRPOConfig(num_prompts=2, group_size=2, hidden=(4,)))
+    cold = learner.hparams.replace(temperature=1e-3)
+    state = learner.init(jax.random.key(0), cold)
+    keys = jax.random.split(jax.random.key(1), 200)
+    act = jax.jit(jax.vmap(lambda s, k: learner.act(s, jnp.ones(2), None, k, False)[0], (None, 0)))
+    share = float(act(state, keys).mean())
+    assert share in (0.0, 1.0)
+    warm = learner.init(jax.random.key(0), learner.hparams)
+    assert 0.2 < float(act(warm, keys).mean()) < 0.8
+
+
+def test_initial_parameters_are_arguments_not_constants():
+    network = mlp_actor_critic(Box(-1.0, 1.0, (2,)), 2, hidden=(300, 300))
+    params = network.init(jax.random.key(0))
+    learner = make_grpo(
+        Corridor(), GRPOConfig(num_prompts=2, group_size=2), network=network, initial_params=params
+    )
+    for function in (learner.init, learner.update):
+        arguments = (jax.random.key(0), learner.hparams)
+        if function is learner.update:
+            arguments = (jax.eval_shape(learner.init, *arguments), learner.hparams)
+        constants = jax.make_jaxpr(function)(*arguments).consts
+        assert sum(np.asarray(c).nbytes for c in constants) < 10_000
+    assert_close(learner.init(jax.random.key(1), learner.hparams).params, params)
+
+
+@pytest.mark.parametrize("method", ["group", "ppo"])
+def test_bfloat16_parameters_stay_and_train(method):
+    env = Corridor()
+    make = functools.partial(make_group, env, SMALL) if method == "group" else functools.partial(
+        make_ppo, env, PPOConfig(num_envs=4, unroll_length=8, hidden=(8,))
+    )  # fmt: skip
+    plain = mlp_actor_critic(env.spec.observation_space, 2, hidden=(8,))
+
+    def init(key):
+        return jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), plain.init(key))
+
+    learner = make(network=plain._replace(init=init))
+    learner = learner._replace(hparams=learner.hparams.replace(learning_rate=0.05))
+    state, new, _ = one_update(learner)
+    assert {leaf.dtype for leaf in jax.tree.leaves(new.params)} == {jnp.dtype(jnp.bfloat16)}
+    wide = [leaf for leaf in jax.tree.leaves(new.opt_state) if leaf.ndim]
+    assert {leaf.dtype for leaf in wide} == {jnp.dtype(jnp.float32)}
+    moved = jax.tree.map(lambda a, b: jnp.any(a != b), state.params["actor"], new.params["actor"])
+    assert any(jax.tree.leaves(moved))
