@@ -5,7 +5,8 @@
     python -m benchmarks.record --data FOLDER      # with pointing, on a ScreenSpot folder
 
 Steps: `studies` (each study's JSON file and small pictures), `second_keys` (each study again on a
-root key that nobody tuned on, stored in the same file), `pointing` (only with `--data`),
+root key that nobody tuned on, stored in the same file), `judge` (stored studies under today's
+claims; nothing is run), `pointing` (only with `--data`),
 `reference` (reference vectors), `gui`, `ppo`, `oni`, `reward_design` and `physics` (benchmarks),
 `charts`, `tables`. Nothing else should run on the machine meanwhile. A step that fails is reported
 at the end; the others still run, and its old result stays.
@@ -26,8 +27,8 @@ from typing import Any
 
 from benchmarks import report
 from jaxrl_rewards.core.files import atomic_write_bytes, atomic_write_json
-from jaxrl_rewards.studies.registry import slugs
-from jaxrl_rewards.studies.reproduce import with_second_key
+from jaxrl_rewards.studies.registry import get, slugs
+from jaxrl_rewards.studies.reproduce import judged_again, with_second_key
 
 STEPS = (
     *(
@@ -74,6 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if step == "second_keys":
             key = options.second_key
             failed += [slug for slug in options.studies if not record_second(slug, folder, key)]
+            continue
+        if step == "judge":
+            for slug in options.studies:
+                path = folder / f"study-{slug}.json"
+                record = json.loads(path.read_text(encoding="utf-8"))
+                atomic_write_json(path, judged_again(get(slug), record))
             continue
         if step == "pointing":
             if options.data is not None and not record_pointing(options.data.resolve(), folder):

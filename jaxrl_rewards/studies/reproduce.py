@@ -69,15 +69,26 @@ def study_record(
     study: Study, config: Any, result: StudyResult, verdict: Verdict
 ) -> dict[str, Any]:
     """The JSON content of `study-<slug>.json`, without provenance."""
-    arms = {
-        arm: {metric: summarise(values) for metric, values in metrics.items()}
-        for arm, metrics in result.arms.items()
-    }
     return {
         "slug": study.slug,
         "title": study.title,
         "paper": study.paper,
         "claim": list(study.claims),
+        **judgement(verdict),
+        "needs": verdict.needs,
+        "root_key": root_key(config),
+        "arms": {
+            arm: {metric: summarise(values) for metric, values in metrics.items()}
+            for arm, metrics in result.arms.items()
+        },
+        "budget": jsonable(result.budget),
+        "config": jsonable(config),
+    }
+
+
+def judgement(verdict: Verdict) -> dict[str, Any]:
+    """The fields of a record that a claim decides."""
+    return {
         "passed": verdict.state == HOLDS,
         "verdict": verdict.state,
         "missed": list(verdict.missed),
@@ -86,15 +97,13 @@ def study_record(
         "interval": jsonable(verdict.interval),
         "notes": list(verdict.notes),
         "seeds": verdict.seeds,
-        "needs": verdict.needs,
-        "root_key": root_key(config),
-        "arms": arms,
-        "budget": jsonable(result.budget),
-        "config": jsonable(config),
     }
 
 
-SECOND = ("root_key", "passed", "verdict", "measured", "interval", "missed", "seeds", "seconds")
+SECOND = (
+    *("root_key", "passed", "verdict", "missed", "measured", "interval", "seeds", "seconds"),
+    *("arms", "budget"),
+)
 
 
 def with_second_key(record: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
@@ -108,6 +117,26 @@ def with_second_key(record: dict[str, Any], second: dict[str, Any]) -> dict[str,
     if record["root_key"] == second["root_key"]:
         raise ValueError(f"{record['slug']}: both runs used root key {record['root_key']}")
     return {**record, "second_key": {name: second[name] for name in SECOND}}
+
+
+def judged_again(study: Study, record: dict[str, Any]) -> dict[str, Any]:
+    """A stored record under today's claim: the arms stay as measured, the second key's likewise.
+
+    For claims whose lines have changed while what they look at has not. ValueError where the
+    record was made with another number of seeds than the study has now.
+    """
+    verdict = judge(study, result_of(record), study.config)
+    found = judgement(verdict)
+    used = {len(summary["values"]) for arm in record["arms"].values() for summary in arm.values()}
+    if found["seeds"] not in used:
+        raise ValueError(f"{study.slug}: {sorted(used)} seeds are stored, {found['seeds']} needed")
+    own = {"claim": list(study.claims), **found, "needs": verdict.needs}
+    again = {"root_key": root_key(study.config), **record, **own}
+    if "second_key" in record:
+        second = judgement(judge(study, result_of(record["second_key"]), study.config))
+        kept = {name: second[name] for name in SECOND if name in second}
+        again["second_key"] = {**record["second_key"], **kept}
+    return again
 
 
 def result_of(record: dict[str, Any]) -> StudyResult:

@@ -10,7 +10,7 @@ import pytest
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.studies import StudyResult
 from jaxrl_rewards.studies.shared.arms import between, first_at, train_arms
-from jaxrl_rewards.studies.shared.claims import Claims, number_text
+from jaxrl_rewards.studies.shared.claims import Claims, number_text, settled
 from jaxrl_rewards.studies.shared.intervals import ratio_interval, share_interval
 from jaxrl_rewards.studies.shared.panels import percent, thin
 from jaxrl_rewards.studies.shared.sizes import at_least, changed, multiple
@@ -38,6 +38,10 @@ def claims(**arms):
         (lambda c, x: c.share("a", x > -1, least=0.8, above=0.5),
          ">= 0.8, interval above 0.5", True),
         (lambda c, x: c.share("a", x > -1, above=0.7), "interval above 0.7", False),
+        (lambda c, x: c.alike("a", x + 2, x + 2.1, within=1.15),
+         "interval within 0.8696 to 1.15", True),
+        (lambda c, x: c.alike("a", x + 2, x[::-1] + 2, within=1.05),
+         "interval within 0.9524 to 1.05", False),
         (lambda c, x: c.near("a", 20 + x, 20.0, within=0.3), "20 +- 0.3", True),
         (lambda c, x: c.near("a", 20 + x, 20.0, within=0.1), "20 +- 0.1", False),
         (lambda c, x: c.fact("a", 6, most=6), "<= 6", True),
@@ -55,8 +59,10 @@ def test_each_line_states_its_requirement_and_is_judged_by_it(judge, text, holds
     assert verdict.required == {"a": text}
     assert verdict.passed is holds and verdict.missed == (() if holds else ("a",))
     sheet = claims(own=data)
+    if "alike" in judge.__code__.co_names:
+        return
     judge(sheet, data * math.nan)
-    if "fact" not in judge.__code__.co_names and "share" not in judge.__code__.co_names:
+    if not {"fact", "share"} & set(judge.__code__.co_names):  # these do not see the data
         assert sheet.missed == ["a"], "NaN keeps no bound"
 
 
@@ -84,6 +90,12 @@ def test_lines_without_bounds_decide_nothing_and_names_are_unique():
 def test_seeds_that_never_arrive_count_as_told():
     sheet = claims(own=[1.0, math.nan])
     np.testing.assert_array_equal(sheet.values("own", "score", never=9.0), [1.0, 9.0])
+
+
+def test_what_a_difference_settles_in_words():
+    assert settled(0.1, (0.05, 0.2), "better") == "better (+0.100 [+0.050, +0.200])"
+    assert settled(-0.1, (-0.2, -0.05)).startswith("less (")
+    assert settled(0.1, (-0.1, 0.2)).startswith("not told apart (")
 
 
 def test_numbers_read_as_people_write_them():

@@ -12,6 +12,7 @@ from jaxrl_rewards.core.files import jsonable
 from jaxrl_rewards.studies import (
     Study,
     StudyResult,
+    Train,
     Verdict,
     bootstrap_interval,
     difference_interval,
@@ -21,9 +22,9 @@ from jaxrl_rewards.studies import (
 from jaxrl_rewards.studies.api import judge
 from jaxrl_rewards.studies.provenance import hardware, provenance, versions
 from jaxrl_rewards.studies.reproduce import (
+    judged_again,
     override,
     reproduce,
-    result_of,
     save_figure,
     study_record,
     summarise,
@@ -223,8 +224,28 @@ def test_a_second_key_accompanies_the_first():
     other = {**second, "config": {**second["config"], "gap": 2.0}}
     with pytest.raises(ValueError, match="other settings"):
         with_second_key(first, other)
-    again = judge(toy_study(), result_of(json.loads(json.dumps(jsonable(first)))), ToyConfig())
-    assert again.measured == first["measured"]
+    stored = json.loads(json.dumps(jsonable(both)))
+    again = judged_again(toy_study(), stored)
+    assert again == stored
+
+
+def test_a_stored_record_is_judged_by_todays_claim():
+    config = ToyConfig()
+    result = toy_study().run(config, lambda text, share: None)
+    record = study_record(toy_study(), config, result, judge(toy_study(), result, config))
+    record = json.loads(json.dumps(jsonable(record | {"seconds": 1.0})))
+    strict = toy_study(claims=("It is much better.",), claim=lambda result, config: never(result))
+    again = judged_again(strict, record)
+    assert (again["passed"], again["missed"]) == (False, ["difference"])
+    assert again["claim"] == ["It is much better."] and again["arms"] == record["arms"]
+    with pytest.raises(ValueError, match="seeds are stored, 9 needed"):
+        judged_again(toy_study(config=ToyConfig(seeds=9)), record)
+
+
+def never(result):
+    seeds = len(result.arms["method"]["score"])
+    numbers, asked = {"difference": 0.0}, {"difference": ">= 9"}
+    return Verdict(False, numbers, asked, seeds, {}, missed=("difference",))
 
 
 def test_a_bad_root_key_stops_before_anything_is_run(tmp_path):
@@ -262,3 +283,29 @@ def test_a_picture_that_breaks_leaves_the_old_one(tmp_path):
 
 def test_override_ignores_none():
     assert override(ToyConfig(), seeds=None, gap=2.0) == ToyConfig(gap=2.0)
+
+
+def test_a_study_brings_its_commands(monkeypatch, tmp_path, capsys):
+    """`train` lists and runs what studies bring; `evaluate` asks whose a run is."""
+    from jaxrl_rewards.commands import evaluate, train
+    from jaxrl_rewards.studies import registry
+
+    heard = []
+    toy = Train(
+        command="toy",
+        summary="a toy of a policy",
+        main=lambda arguments: heard.append(("train", arguments)) or 0,
+        owns=lambda folder, stored: stored.get("kind") == "toy",
+        evaluate=lambda folder, options: heard.append((folder, options.loud)) or 0,
+        ships=True,
+        flags=lambda parser: parser.add_argument("--loud", action="store_true"),
+    )
+    monkeypatch.setattr(registry, "trainings", lambda: {"toy": toy})
+    assert train.main(["--help"]) == 0 and "a toy of a policy" in capsys.readouterr().out
+    assert train.main(["toy", "--steps", "3"]) == 0
+    (tmp_path / "config.json").write_text('{"kind": "toy"}')
+    assert evaluate.main([str(tmp_path), "--loud"]) == evaluate.main(["toy"]) == 0
+    assert heard == [("train", ["--steps", "3"]), (tmp_path, True), (None, False)]
+    (tmp_path / "config.json").write_text('{"kind": "other"')
+    with pytest.raises(InputError):
+        evaluate.main([str(tmp_path)])

@@ -69,6 +69,13 @@ class Claims:
         text = f"interval within +- {number_text(within)}"
         return self._add(name, gap.mean(), interval, text, good, decides)
 
+    def alike(self, name: str, one: Any, other: Any, *, within: float, decides=True) -> float:
+        """Equivalence as a ratio of means: its whole interval lies in `[1 / within, within]`."""
+        low, high = interval = ratio_interval(one, other)
+        good = low >= 1.0 / within and high <= within
+        text = f"interval within {number_text(1.0 / within)} to {number_text(within)}"
+        return self._add(name, np.mean(one) / np.mean(other), interval, text, good, decides)
+
     def share(self, name: str, flags: Any, **bounds: Any) -> float:
         """The share of seeds where `flags` is true, with Wilson's interval."""
         flags = np.asarray(flags, bool)
@@ -133,6 +140,13 @@ class Claims:
             if not good:
                 self.missed.append(name)
         return self.measured[name]
+
+
+def settled(value: float, interval: Interval, more: str = "more", less: str = "less") -> str:
+    """What a difference settles, in words: "more (+0.120 [+0.050, +0.200])"."""
+    low, high = interval
+    word = more if low > 0 else less if high < 0 else "not told apart"
+    return f"{word} ({value:+.3f} [{low:+.3f}, {high:+.3f}])"
 
 
 def number_text(value: float) -> str:
