@@ -31,18 +31,8 @@ from jaxrl_rewards.studies.registry import get, slugs
 from jaxrl_rewards.studies.reproduce import judged_again, with_second_key
 
 STEPS = (
-    *(
-        "studies",
-        "second_keys",
-        "pointing",
-        "reference",
-        "gui",
-        "ppo",
-        "oni",
-        "reward_design",
-        "physics",
-    ),
-    *("charts", "tables"),
+    *("studies", "second_keys", "judge", "pointing", "reference", "gui", "ppo", "oni"),
+    *("reward_design", "physics", "charts", "tables"),
 )
 WIDTH, LIMIT_BYTES = 1100, 150_000
 SECOND_KEY = 20_261_201

@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from jaxrl_rewards.commands.arguments import choose, parse
 
@@ -41,12 +41,15 @@ def main(arguments: Sequence[str]) -> int:
 
 def split_out(rest: list[str], default: Any, slug: str, study: Any) -> tuple[Path, Any]:
     """Parse `--out` and the study's own flags."""
+    import tyro
+
+    quick = tyro.conf.arg(help="Small sizes for a first look; they are too small to judge by.")
     options = dataclasses.make_dataclass(
         "Options",
         [
             ("config", type(default), dataclasses.field(default=default)),
             ("out", Path, dataclasses.field(default=Path("runs") / f"reproduce-{slug}")),
-            ("quick", bool, dataclasses.field(default=False)),
+            ("quick", Annotated[bool, quick], dataclasses.field(default=False)),
         ],
         frozen=True,
     )

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -309,3 +310,19 @@ def test_a_study_brings_its_commands(monkeypatch, tmp_path, capsys):
     (tmp_path / "config.json").write_text('{"kind": "other"')
     with pytest.raises(InputError):
         evaluate.main([str(tmp_path)])
+
+
+def test_quick_sizes_from_the_command_line_give_way_to_flags(monkeypatch, tmp_path, capsys):
+    from jaxrl_rewards.commands import reproduce as command
+    from jaxrl_rewards.studies import registry
+
+    module = type(json)("quick_toy_module")
+    module.STUDY = toy_study(quick={"seeds": 2, "gap": 3.0})
+    monkeypatch.setitem(sys.modules, "quick_toy_module", module)
+    monkeypatch.setitem(registry.MODULES, "toy", "quick_toy_module")
+    flags = ["--quick", "--gap", "4.0", "--root-key", "6"]
+    assert command.main(["toy", *flags, "--out", str(tmp_path)]) == 0
+    record = json.loads((tmp_path / "study-toy.json").read_text())
+    assert record["config"] == {"seeds": 2, "gap": 4.0, "root_key": 6} and record["root_key"] == 6
+    assert record["command"] == "jaxrl-rewards reproduce toy " + " ".join(flags)
+    assert "too few seeds to judge" in capsys.readouterr().out
