@@ -4,7 +4,9 @@
     python -m benchmarks.record --only studies tables --studies gui_g2
     python -m benchmarks.record --data FOLDER      # with pointing, on a ScreenSpot folder
 
-Steps: `studies` (each study's JSON file and small pictures), `pointing` (only with `--data`),
+Steps: `studies` (each study's JSON file and small pictures), `second_keys` (each study again on a
+root key that nobody tuned on, stored in the same file), `judge` (stored studies under today's
+claims; nothing is run), `pointing` (only with `--data`),
 `reference` (reference vectors), `gui`, `ppo`, `oni`, `reward_design` and `physics` (benchmarks),
 `charts`, `tables`. Nothing else should run on the machine meanwhile. A step that fails is reported
 at the end; the others still run, and its old result stays.
@@ -25,13 +27,16 @@ from typing import Any
 
 from benchmarks import report
 from jaxrl_rewards.core.files import atomic_write_bytes, atomic_write_json
-from jaxrl_rewards.studies.registry import slugs
+from jaxrl_rewards.studies.registry import get, slugs
+from jaxrl_rewards.studies.reproduce import judged_again, with_second_key
 
 STEPS = (
-    *("studies", "pointing", "reference", "gui", "ppo", "oni", "reward_design", "physics"),
-    *("charts", "tables"),
+    *("studies", "second_keys", "judge", "pointing", "reference", "gui", "ppo", "oni"),
+    *("reward_design", "physics", "charts", "tables"),
 )
 WIDTH, LIMIT_BYTES = 1100, 150_000
+SECOND_KEY = 20_261_201
+"""One for all studies, so that it is chosen for none."""
 PHYSICS = (
     "--engines c --batch 16 1024 4096 --peers --samples 8192 --repetitions 9",
     "--engines c jax --batch 256 --peers mjx mjx-tuned brax --samples 4096",
@@ -45,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=STEPS, default=list(STEPS))
     parser.add_argument("--studies", nargs="+", choices=slugs(), default=list(slugs()))
+    parser.add_argument("--second-key", type=int, default=SECOND_KEY)
     parser.add_argument("--data", type=Path, help="real screenshots for the step pointing")
     options = parser.parse_args(arguments)
     os.environ.setdefault("PJRT_NPROC", "1")  # before jax starts: one XLA thread, as in the tests
@@ -55,6 +61,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for step in [name for name in STEPS if name in options.only]:
         if step == "studies":
             failed += [slug for slug in options.studies if not record_study(slug, folder)]
+            continue
+        if step == "second_keys":
+            key = options.second_key
+            failed += [slug for slug in options.studies if not record_second(slug, folder, key)]
+            continue
+        if step == "judge":
+            for slug in options.studies:
+                path = folder / f"study-{slug}.json"
+                record = json.loads(path.read_text(encoding="utf-8"))
+                atomic_write_json(path, judged_again(get(slug), record))
             continue
         if step == "pointing":
             if options.data is not None and not record_pointing(options.data.resolve(), folder):
@@ -82,15 +98,39 @@ def record_study(slug: str, folder: Path) -> bool:
     """Reproduce a study; store its JSON file and small copies of its pictures."""
     with tempfile.TemporaryDirectory() as temporary:
         out = Path(temporary) / slug
-        script = (
-            "import sys; from jaxrl_rewards.studies import get;"
-            "from jaxrl_rewards.studies.reproduce import reproduce;"
-            "reproduce(get(sys.argv[1]), out_dir=sys.argv[2])"
-        )
-        if subprocess.run([sys.executable, "-c", script, slug, str(out)], **_where()).returncode:
+        if not reproduce(slug, out):
             return False
         store_study(out, slug, folder)
     return True
+
+
+def record_second(slug: str, folder: Path, key: int) -> bool:
+    """Reproduce a study on another root key; add what it measured to the stored JSON file."""
+    name = f"study-{slug}.json"
+    with tempfile.TemporaryDirectory() as temporary:
+        if not reproduce(slug, Path(temporary), key):
+            return False
+        first, second = (
+            json.loads((place / name).read_text(encoding="utf-8"))
+            for place in (folder, Path(temporary))
+        )
+    atomic_write_json(folder / name, with_second_key(first, second))
+    return True
+
+
+def reproduce(slug: str, out: Path, key: int | None = None) -> bool:
+    """Run a study with its default settings, in a process of its own; whether it succeeded."""
+    script = (
+        "import sys; from jaxrl_rewards.studies import get;"
+        "from jaxrl_rewards.studies.reproduce import override, reproduce;"
+        "study = get(sys.argv[1]); keys = [int(word) for word in sys.argv[3:]];"
+        "config = override(study.config, root_key=keys[0] if keys else None);"
+        "words = ['jaxrl-rewards', 'reproduce', study.slug];"
+        "words += ['--root-key', str(keys[0])] if keys else [];"
+        "reproduce(study, config, out_dir=sys.argv[2], command=' '.join(words))"
+    )
+    words = [slug, str(out), *([] if key is None else [str(key)])]
+    return subprocess.run([sys.executable, "-c", script, *words], **_where()).returncode == 0
 
 
 def record_pointing(data: Path, folder: Path) -> bool:

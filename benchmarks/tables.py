@@ -98,7 +98,10 @@ def read_results(results: Path, pattern: str) -> list[tuple[str, Record]]:
 
 
 def studies(results: Path) -> str:
-    """Per study and quantity: measured, interval, required; the verdict; seeds, seconds, date."""
+    """Per study and quantity: measured, interval, required; the verdict; seeds, seconds, date.
+
+    Where a file holds a run on a second key, a column shows what that one measured.
+    """
     records = read_results(results, "study-*.json")
     if not records:
         return _missing("jaxrl-rewards reproduce SLUG")
@@ -108,10 +111,9 @@ def studies(results: Path) -> str:
         intervals = record.get("interval") or {}
         names = [name for name in measured if name in required] or list(measured)
         names += [name for name in required if name not in measured]
-        head = [
-            f"`{record.get('slug', record['_file'])}`",
-            "yes" if record.get("passed") else "**no**",
-        ]
+        second = record.get("second_key") or {}
+        holds = _holds(record) + (f", second key: {_holds(second)}" if second else "")
+        head = [f"`{record.get('slug', record['_file'])}`", holds]
         tail = [
             number(record.get("seeds")),
             number(record.get("seconds")),
@@ -124,13 +126,25 @@ def studies(results: Path) -> str:
                 span(intervals.get(name)),
                 str(required.get(name, "")),
             ]
+            if any("second_key" in other for _, other in records):
+                found = (second.get(part) or {} for part in ("measured", "interval"))
+                value, around = (part.get(name) for part in found)
+                cells.insert(3, f"{number(value)} {span(around)}".strip())
             rows.append(
                 [*(head if not index else ["", ""]), *cells, *(tail if not index else [""] * 3)]
             )
-    titles = (
-        "study|claim holds|quantity|measured|95 % interval|required|seeds|seconds|machine, date"
-    )
-    return table(titles.split("|"), rows, "lllrrlrrl")
+    titles = ["study", "claim holds", "quantity", "measured", "95 % interval"]
+    sides = "lllrr"
+    if any("second_key" in record for _, record in records):
+        titles, sides = [*titles, "on a second key"], sides + "r"
+    titles += ["required", "seeds", "seconds", "machine, date"]
+    return table(titles, rows, sides + "lrrl")
+
+
+def _holds(record: Record) -> str:
+    if record.get("verdict", "").startswith("too few"):
+        return record["verdict"]
+    return "yes" if record.get("passed") else "**no**"
 
 
 def searches(results: Path) -> str:

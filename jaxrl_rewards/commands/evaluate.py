@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ EPISODES = 100
 
 def main(arguments: Sequence[str]) -> int:
     """Evaluate a run's checkpoint, or the pointing policy that ships with the package."""
+    from jaxrl_rewards.studies.registry import trainings
+
     parser = argparse.ArgumentParser(
         prog="jaxrl-rewards evaluate",
         description="Evaluate a checkpoint: the folder of a training run, or `gui` for the "
@@ -54,19 +57,38 @@ def main(arguments: Sequence[str]) -> int:
         metavar="FILE",
         help="avatars: how to read BVH files, as `train retarget --env.bvh` (default: the run's)",
     )
+    found = trainings()
+    for train in found.values():
+        if train.flags is not None:
+            train.flags(parser)
     options = parser.parse_args(arguments)
     if options.episodes is not None and options.episodes < 1:
         raise InputError(f"--episodes must be at least 1, got {options.episodes}")
     if not 0 <= options.seed < 2**32:
         raise InputError(f"--seed must be between 0 and 2**32 - 1, got {options.seed}")
+    if options.run in found and found[options.run].ships:
+        return found[options.run].evaluate(None, options)
     if options.run == "gui":
         return evaluate_gui(None, options)
     folder = Path(options.run)
     if not folder.is_dir():
         raise InputError(f"there is no run at {folder}; give a run's folder, or `gui`")
+    stored = stored_config(folder)
+    for train in found.values():
+        if train.evaluate is not None and train.owns(folder, stored):
+            return train.evaluate(folder, options)
     if (folder / "gui_reader.npz").exists():
         return evaluate_gui(folder / "gui_reader.npz", options)
     return evaluate_run(folder, options)
+
+
+def stored_config(folder: Path) -> dict[str, Any]:
+    """The `config.json` of a run's folder; {} where it is missing or cannot be read."""
+    try:
+        stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return stored if isinstance(stored, dict) else {}
 
 
 def evaluate_gui(checkpoint: Path | None, options: Any) -> int:

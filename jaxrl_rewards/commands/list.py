@@ -43,32 +43,51 @@ def collect(results: Path | None = None) -> dict[str, Any]:
     for slug in slugs():
         study = get(slug)
         last = measured.get(slug)
-        status = "not measured here" if last is None else ("holds" if last["passed"] else "fails")
         systems[slug] = {
             "title": study.title,
             "paper": study.paper,
             "functions": list(study.functions),
             "worlds": list(study.worlds),
             "claims": list(study.claims),
-            "status": status,
+            "status": status(last),
             "last": None
             if last is None
             else {
                 key: last.get(key)
                 for key in (
+                    "verdict",
+                    "root_key",
                     "measured",
                     "required",
                     "interval",
+                    "missed",
                     "seeds",
                     "seconds",
                     "date",
                     "command",
                     "commit",
                     "hardware",
+                    "second_key",
                 )
             },  # fmt: skip
         }
     return {"systems": systems, "worlds": worlds.describe()}
+
+
+def status(last: dict[str, Any] | None) -> str:
+    """In words what a study last measured, its second key included."""
+    if last is None:
+        return "not measured here"
+    first = short(last)
+    second = last.get("second_key")
+    return first if second is None else f"{first}; on a second key: {short(second)}"
+
+
+def short(record: dict[str, Any]) -> str:
+    """ "holds", "fails" or "too few seeds to judge"."""
+    if record.get("verdict", "").startswith("too few"):
+        return record["verdict"]
+    return "holds" if record["passed"] else "fails"
 
 
 def last_results(folder: Path | None = None) -> dict[str, dict[str, Any]]:

@@ -6,14 +6,18 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from jaxrl_rewards.commands.arguments import choose, parse
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one study and write its results; a claim that fails is still exit code 0."""
+    """Run one study and write its results; a claim that fails is still exit code 0.
+
+    `--quick` takes the study's small sizes, which other flags may change again.
+    """
     from jaxrl_rewards.studies import get, registry
+    from jaxrl_rewards.studies.shared.sizes import changed
 
     titles = {slug: "" for slug in registry.slugs()}
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -25,7 +29,10 @@ def main(arguments: Sequence[str]) -> int:
         return 0 if arguments else 2
     study = get(slug)
     command = shlex.join(["jaxrl-rewards", "reproduce", slug, *_without_out(rest)])
-    out, config = split_out(rest, study.config, slug, study)
+    small = "--quick" in rest
+    rest = [argument for argument in rest if argument != "--quick"]
+    default = changed(study.config, dict(study.quick)) if small else study.config
+    out, config = split_out(rest, default, slug, study)
     from jaxrl_rewards.studies.reproduce import reproduce
 
     reproduce(study, config, out_dir=out, command=command)
@@ -34,11 +41,15 @@ def main(arguments: Sequence[str]) -> int:
 
 def split_out(rest: list[str], default: Any, slug: str, study: Any) -> tuple[Path, Any]:
     """Parse `--out` and the study's own flags."""
+    import tyro
+
+    quick = tyro.conf.arg(help="Small sizes for a first look; they are too small to judge by.")
     options = dataclasses.make_dataclass(
         "Options",
         [
             ("config", type(default), dataclasses.field(default=default)),
             ("out", Path, dataclasses.field(default=Path("runs") / f"reproduce-{slug}")),
+            ("quick", Annotated[bool, quick], dataclasses.field(default=False)),
         ],
         frozen=True,
     )

@@ -7,17 +7,25 @@ from collections.abc import Sequence
 
 from jaxrl_rewards.commands.arguments import choose
 
-TASKS = {
+OWN = {
     "ppo": "PPO on a registered world (--env CartPole-v1, Pendulum-v1, gridworld, ...)",
+    # These move into their studies' train.py, where they are found by folder.
     "retarget": "an avatar under physics that follows a headset and two controllers",
     "eureka": "a search of reward programs, offline or by a chat server",
     "gui": "a reading-and-pointing policy for screenshots, on generated screens",
 }
+"""Tasks that belong to no study, `commands/train_<task>.py`; a study brings its own as `TRAIN`."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Dispatch to the task's own module."""
-    task, rest = choose(arguments, TASKS, prog="jaxrl-rewards train", what="task")
+    """Dispatch to the task's own module, or to the study that brings the task."""
+    from jaxrl_rewards.studies.registry import trainings
+
+    found = trainings()
+    tasks = OWN | {name: train.summary for name, train in found.items()}
+    task, rest = choose(arguments, tasks, prog="jaxrl-rewards train", what="task")
     if task is None:
         return 0 if arguments else 2
+    if task in found:
+        return found[task].main(rest)
     return importlib.import_module(f"jaxrl_rewards.commands.train_{task}").main(rest)

@@ -3,6 +3,7 @@
 from jaxrl_rewards.studies.api import (
     Study,
     StudyResult,
+    Train,
     Verdict,
     bootstrap_interval,
     difference_interval,
@@ -12,6 +13,7 @@ from jaxrl_rewards.studies.registry import get, slugs
 __all__ = [
     "Study",
     "StudyResult",
+    "Train",
     "Verdict",
     "bootstrap_interval",
     "difference_interval",

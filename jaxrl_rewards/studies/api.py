@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from jaxrl_rewards.studies.shared.intervals import bootstrap_interval, difference_interval
+
+__all__ = [
+    "Study",
+    "StudyResult",
+    "Train",
+    "Verdict",
+    "bootstrap_interval",
+    "difference_interval",
+    "judge",
+]
+
+HOLDS, FAILS, TOO_FEW = "holds", "does NOT hold", "too few seeds to judge"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,12 +28,24 @@ class Verdict:
     """Whether a claim held, with what was measured and what was required."""
 
     passed: bool
+    """Whether every line that decides was met by what was measured, on however few seeds."""
     measured: dict[str, Any]
     required: dict[str, str]
     seeds: int
     interval: dict[str, tuple[float, float]]
-    """95 % bootstrap interval per measured quantity (differences where the claim compares)."""
+    """95 % interval per measured quantity (of differences where the claim compares)."""
     notes: tuple[str, ...] = ()
+    missed: tuple[str, ...] = ()
+    """Names of the lines that were not met."""
+    needs: int = 1
+    """Seeds from which on the claim can be judged."""
+
+    @property
+    def state(self) -> str:
+        """ "holds", "does NOT hold", or "too few seeds to judge" whatever was measured."""
+        if self.seeds < self.needs:
+            return TOO_FEW
+        return HOLDS if self.passed else FAILS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,12 +63,35 @@ class StudyResult:
 
 
 @dataclasses.dataclass(frozen=True)
+class Train:
+    """What `train COMMAND` and `evaluate RUN` do for a study: the real thing beside the miniature.
+
+    It stands as `TRAIN` in `studies/<slug>/train.py`, whose imports stay light (no jax): the
+    command line reads it to list the tasks.
+    """
+
+    command: str
+    """The word after `train`."""
+    summary: str
+    main: Callable[[Sequence[str]], int]
+    """Takes the arguments after the word and returns the exit code."""
+    owns: Callable[[Path, dict[str, Any]], bool] = lambda folder, stored: False
+    """Whether a run's folder is of this kind; `stored` is its `config.json`, {} without one."""
+    evaluate: Callable[[Path | None, Any], int] | None = None
+    """`evaluate(folder, options)`; folder None stands for a policy that ships with the package."""
+    ships: bool = False
+    """Whether `evaluate COMMAND` works without a run."""
+    flags: Callable[[argparse.ArgumentParser], None] | None = None
+    """Adds flags of its own to `evaluate`."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Study:
     """A published claim in miniature.
 
-    `config` is a frozen dataclass (every field sweepable from the command line);
-    `run(config, report)` returns a `StudyResult` (`report(text, fraction)` shows progress);
-    `claim(result, config)` judges it.
+    `config` is a frozen dataclass (every field sweepable from the command line) with the field
+    `root_key`, from which all that is random comes; `run(config, report)` returns a `StudyResult`
+    (`report(text, fraction)` shows progress); `claim(result, config)` judges it.
     """
 
     slug: str
@@ -56,40 +104,14 @@ class Study:
     functions: tuple[str, ...] = ()
     """Dotted names of the public functions that hold the paper's mathematics."""
     worlds: tuple[str, ...] = ()
+    needs: int = 8
+    """Seeds from which on the claim can be judged."""
+    quick: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
+    """Fields of the configuration for a first look in seconds (`reproduce SLUG --quick`)."""
+    train: Train | None = None
 
 
-def bootstrap_interval(
-    values: Any, *, level: float = 0.95, resamples: int = 10_000, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean over seeds; `values` float `[seeds]`.
-
-    With one value the interval is that value twice. Raises ValueError on an empty input.
-    """
-    data = np.asarray(values, np.float64).reshape(-1)
-    if data.size == 0:
-        raise ValueError("bootstrap_interval needs at least one value, got none")
-    generator = np.random.default_rng(seed)
-    index = generator.integers(0, data.size, (resamples, data.size))
-    low, high = np.quantile(data[index].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def difference_interval(
-    first: Any, second: Any, *, paired: bool = True, level: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """Bootstrap interval of `mean(first) - mean(second)`.
-
-    `paired=True` resamples seeds jointly (arms that share seeds); else each arm by itself.
-    """
-    one, two = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    if paired:
-        if one.shape != two.shape:
-            raise ValueError(f"paired arms need equal shapes, got {one.shape} and {two.shape}")
-        return bootstrap_interval(one - two, level=level, seed=seed)
-    generator = np.random.default_rng(seed)
-    means = [
-        data[generator.integers(0, data.size, (10_000, data.size))].mean(axis=1)
-        for data in (one, two)
-    ]
-    low, high = np.quantile(means[0] - means[1], [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+def judge(study: Study, result: StudyResult, config: Any) -> Verdict:
+    """The study's verdict, which knows how many seeds the claim needs."""
+    verdict = study.claim(result, config)
+    return dataclasses.replace(verdict, needs=max(verdict.needs, study.needs))

@@ -43,7 +43,6 @@ from jaxrl_rewards.studies.barfi_claim import (
 )
 from jaxrl_rewards.studies.barfi_figure import draw_maps, weight_maps, weight_rows
 
-ROOT_KEY = 231019007
 MAPPED = (WRONG, ZERO, OFFICIAL, RECOVERED, HELPFUL)
 FIRST_EPISODES, LAST_EPISODES = 500, 180
 
@@ -53,6 +52,8 @@ class BarfiStudyConfig:
     """Sizes and numbers of the study; the defaults are what the claim is about."""
 
     seeds: int = 8
+    root_key: int = 231019007
+    """All that is random comes from this key."""
     warmup_rounds: int = 50
     """Rounds of three episodes before the main phase."""
     rounds: int = 617
@@ -113,7 +114,7 @@ def run(config: BarfiStudyConfig, report) -> StudyResult:
     """All arms, one after another under one compile; seeds are a batch axis."""
     learner = Barfi(ContinuousGridWorld(), cosine_features, config.loop())
     params = learner.env.default_params()
-    keys = jax.random.split(jax.random.key(ROOT_KEY), config.seeds)
+    keys = jax.random.split(jax.random.key(config.root_key), config.seeds)
     arm_keys = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
 
     def settings_of(arm: str) -> BarfiSettings:

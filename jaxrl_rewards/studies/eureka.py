@@ -53,7 +53,7 @@ class EurekaConfig:
     """Fresh episodes that measure a trained policy."""
     width: int = 64
     """Trainings under one vmap."""
-    root_seed: int = 12931
+    root_key: int = 12931
     other_tasks: tuple[str, ...] = ("swing-up", "ball")
     """Further tables, with the main arms only."""
     swing_updates: int = 30
@@ -141,7 +141,7 @@ def run(config: EurekaConfig, report) -> StudyResult:
 def run_task(task: Task, config: EurekaConfig, arms: tuple[str, ...], report):
     """Rewards by people, sparse reward, and searches: rows of the table, and search results."""
     bench = Bench(task.trainer, task.quantities, config)
-    root = jax.random.key(config.root_seed)
+    root = jax.random.key(config.root_key)
     rows = {SPARSE: fixed_arm(None, bench, root, sparse=True)}
     for name, text in task.human.items():
         rows[name] = fixed_arm(text, bench, root)

@@ -112,7 +112,7 @@ def run_arm(arm: SearchArm, bench: Bench, root: jax.Array, report: Any) -> ArmRe
     first = many * 3 // 8 if arm.racing else config.candidates
     settings = SearchConfig(candidates=first, generations=config.generations, seeds=config.seeds)
     searches = [
-        Search(arm.make(config.root_seed + 1 + seed), bench.quantities, settings)
+        Search(arm.make(config.root_key + 1 + seed), bench.quantities, settings)
         for seed in range(config.search_seeds)
     ]
     good, best = [], []

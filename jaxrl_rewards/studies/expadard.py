@@ -20,7 +20,6 @@ from jaxrl_rewards.studies.api import (
     difference_interval,
 )
 
-ROOT_KEY = 2024
 ARMS = ("R̄", "any feasible", "ExpRD B=5", "one-shot", "adaptive")
 SQUARES = (0, 3, 4, 21, 28, 24, 31, 25, 32)
 """First cells of the 3×3 squares that share a reward, row by row on the 7×7 rooms."""
@@ -50,6 +49,8 @@ class ExpAdaRDConfig:
     """
 
     seeds: int = 32
+    root_key: int = 2024
+    """All that is random comes from this key."""
     noise: float = 0.1
     episodes: int = 12_000
     design_every: int = 100
@@ -120,7 +121,6 @@ def learning_curves(
     teacher: explicable.AdaptiveTeacher,
     config: ExpAdaRDConfig,
     report: Callable[[str, float], None],
-    root: int = ROOT_KEY,
 ) -> tuple[np.ndarray, dict[str, np.ndarray], list[np.ndarray]]:
     """Shares of the optimal value `[arms, seeds, points]`, fixed rewards, and some adaptive ones.
 
@@ -135,7 +135,7 @@ def learning_curves(
     lead = (len(ARMS), config.seeds)
     state = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (*lead, *leaf.shape)).copy(), start)
     chunk = make_chunk(model, config)
-    keys = jax.random.split(jax.random.key(root), config.seeds)
+    keys = jax.random.split(jax.random.key(config.root_key), config.seeds)
     fold = jax.jit(jax.vmap(jax.random.fold_in, (0, None)))
     chunks = config.episodes // config.design_every
     shown = {0, chunks // 10, chunks // 4, chunks // 2, chunks - 1}
@@ -314,4 +314,5 @@ STUDY = Study(
         )
     ),
     worlds=("tabular-rooms",),
+    needs=32,
 )

@@ -19,7 +19,6 @@ from jaxrl_rewards.studies.api import (
     difference_interval,
 )
 
-ROOT_KEY = 2022
 ARMS: dict[str, dict[str, bool]] = {
     "R̄": {"bonus": False, "shaping": False},
     "bonus only": {"bonus": True, "shaping": False},
@@ -36,6 +35,8 @@ class ExploRSConfig:
     """Sizes and numbers of the study; the defaults are the published ones."""
 
     seeds: int = 8
+    root_key: int = 2022
+    """All that is random comes from this key."""
     episodes: int = 20_000
     steps: int = 40
     """Time limit of an episode."""
@@ -62,7 +63,7 @@ class ExploRSConfig:
             )
 
 
-def learning_curves(config: ExploRSConfig, root: int = ROOT_KEY) -> np.ndarray:
+def learning_curves(config: ExploRSConfig) -> np.ndarray:
     """Mean discounted task return per point; `[chains, arms, seeds, points]`, one compile."""
     from jaxrl_envs.control import chain_model
 
@@ -99,7 +100,7 @@ def learning_curves(config: ExploRSConfig, root: int = ROOT_KEY) -> np.ndarray:
     over_seeds = jax.vmap(learn, (0, None, None))
     over_arms = jax.vmap(over_seeds, (None, None, 0))
     program = jax.jit(jax.vmap(over_arms, (None, 0, None)))
-    keys = jax.random.split(jax.random.key(root), config.seeds)
+    keys = jax.random.split(jax.random.key(config.root_key), config.seeds)
     return np.asarray(program(keys, rewards, stacked), np.float64)
 
 

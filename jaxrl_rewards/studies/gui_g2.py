@@ -39,6 +39,8 @@ class GuiG2Config:
     """Sizes and numbers of the study; the defaults are what the claim is about."""
 
     seeds: int = 8
+    root_key: int = 15846
+    """All that is random comes from this key."""
     screen: int = 64
     """Width and height of the screen, pixels."""
     bins: int = 64
@@ -273,7 +275,7 @@ def make_program(config: GuiG2Config):
 
 def run_regime(program, config: GuiG2Config, bias: float, updates: int, arms, report):
     """All arms and seeds at one displacement: curves `[seeds, arms, points]` and the policies."""
-    key = jax.random.key(15846)
+    key = jax.random.key(config.root_key)
     keys = jax.random.split(key, config.seeds)
     key_start, key_train, key_test = (
         jax.vmap(lambda k, i=i: jax.random.fold_in(k, i))(keys) for i in range(3)

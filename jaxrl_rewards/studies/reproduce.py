@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ from typing import Any
 import numpy as np
 
 from jaxrl_rewards.core.files import atomic_path, atomic_write_json, jsonable
-from jaxrl_rewards.studies.api import Study, StudyResult, Verdict, bootstrap_interval
+from jaxrl_rewards.studies.api import HOLDS, TOO_FEW, Study, StudyResult, Verdict, judge
 from jaxrl_rewards.studies.provenance import provenance
+from jaxrl_rewards.studies.shared.intervals import bootstrap_interval
+from jaxrl_rewards.studies.shared.panels import draw_curves
+from jaxrl_rewards.studies.shared.sizes import root_key
 
 
 def reproduce(
@@ -25,58 +29,126 @@ def reproduce(
     """Run `study`; write `study-<slug>.json`, `<slug>.png` and the study's pictures and files.
 
     Returns the verdict and the written files by name. A failed claim is a result, not an error:
-    it is printed and saved like a success.
+    it is printed and saved like a success. InputError for a bad `root_key`.
     """
     config = study.config if config is None else config
+    root_key(config)
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     result = _with_progress(study, config, quiet)
     seconds = time.perf_counter() - start
-    verdict = study.claim(result, config)
+    verdict = judge(study, result, config)
     record = study_record(study, config, result, verdict)
     record |= provenance(command or f"jaxrl-rewards reproduce {study.slug}", seconds)
     paths = {f"study-{study.slug}.json": folder / f"study-{study.slug}.json"}
     atomic_write_json(paths[f"study-{study.slug}.json"], record)
-    drawings = {f"{study.slug}.png": lambda figure: draw_curves(figure, result, study.title)}
-    drawings |= result.figures
-    for name, draw in drawings.items():
-        if name == f"{study.slug}.png" and not result.curves:
-            continue
-        paths[name] = folder / name
-        save_figure(draw, paths[name])
-    for name, write in result.files.items():
-        paths[name] = folder / name
-        with atomic_path(paths[name]) as temporary:
-            write(temporary)
+    paths |= write_files(study, result, folder)
     if not quiet:
         print_report(study, result, verdict, paths, seconds)
     return verdict, paths
+
+
+def write_files(study: Study, result: StudyResult, folder: Path) -> dict[str, Path]:
+    """Draw the curves and the study's own pictures, and write its further files."""
+    drawings = dict(result.figures)
+    if result.curves:
+        curves = {
+            f"{study.slug}.png": lambda figure: draw_curves(figure, result.curves, study.title)
+        }
+        drawings = curves | drawings
+    for name, draw in drawings.items():
+        save_figure(draw, folder / name)
+    for name, write in result.files.items():
+        with atomic_path(folder / name) as temporary:
+            write(temporary)
+    return {name: folder / name for name in (*drawings, *result.files)}
 
 
 def study_record(
     study: Study, config: Any, result: StudyResult, verdict: Verdict
 ) -> dict[str, Any]:
     """The JSON content of `study-<slug>.json`, without provenance."""
-    arms = {
-        arm: {metric: summarise(values) for metric, values in metrics.items()}
-        for arm, metrics in result.arms.items()
-    }
     return {
         "slug": study.slug,
         "title": study.title,
         "paper": study.paper,
         "claim": list(study.claims),
-        "passed": bool(verdict.passed),
+        **judgement(verdict),
+        "needs": verdict.needs,
+        "root_key": root_key(config),
+        "arms": {
+            arm: {metric: summarise(values) for metric, values in metrics.items()}
+            for arm, metrics in result.arms.items()
+        },
+        "budget": jsonable(result.budget),
+        "config": jsonable(config),
+    }
+
+
+def judgement(verdict: Verdict) -> dict[str, Any]:
+    """The fields of a record that a claim decides."""
+    return {
+        "passed": verdict.state == HOLDS,
+        "verdict": verdict.state,
+        "missed": list(verdict.missed),
         "measured": jsonable(verdict.measured),
         "required": verdict.required,
         "interval": jsonable(verdict.interval),
         "notes": list(verdict.notes),
         "seeds": verdict.seeds,
-        "arms": arms,
-        "budget": jsonable(result.budget),
-        "config": jsonable(config),
     }
+
+
+SECOND = (
+    *("root_key", "passed", "verdict", "missed", "measured", "interval", "seeds", "seconds"),
+    *("arms", "budget"),
+)
+
+
+def with_second_key(record: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """The record accompanied by what a run on another key measured (`second`, a record too).
+
+    ValueError unless the two are of one study and its same settings, on different keys.
+    """
+    settings, others = ({**part["config"], "root_key": None} for part in (record, second))
+    if record["slug"] != second["slug"] or settings != others:
+        raise ValueError(f"{record['slug']}: the second run has other settings than the first")
+    if record["root_key"] == second["root_key"]:
+        raise ValueError(f"{record['slug']}: both runs used root key {record['root_key']}")
+    return {**record, "second_key": {name: second[name] for name in SECOND}}
+
+
+def judged_again(study: Study, record: dict[str, Any]) -> dict[str, Any]:
+    """A stored record under today's claim: the arms stay as measured, the second key's likewise.
+
+    For claims whose lines have changed while what they look at has not. ValueError where the
+    record was made with another number of seeds than the study has now.
+    """
+    verdict = judge(study, result_of(record), study.config)
+    found = judgement(verdict)
+    used = {len(summary["values"]) for arm in record["arms"].values() for summary in arm.values()}
+    if found["seeds"] not in used:
+        raise ValueError(f"{study.slug}: {sorted(used)} seeds are stored, {found['seeds']} needed")
+    own = {"claim": list(study.claims), **found, "needs": verdict.needs}
+    again = {"root_key": root_key(study.config), **record, **own}
+    if "second_key" in record:
+        second = judgement(judge(study, result_of(record["second_key"]), study.config))
+        kept = {name: second[name] for name in SECOND if name in second}
+        again["second_key"] = {**record["second_key"], **kept}
+    return again
+
+
+def result_of(record: dict[str, Any]) -> StudyResult:
+    """The arms and budget of a stored record, to be judged again; unknown values become NaN."""
+    arms = {
+        arm: {
+            metric: [math.nan if value is None else value for value in summary["values"]]
+            for metric, summary in metrics.items()
+        }
+        for arm, metrics in record["arms"].items()
+    }
+    return StudyResult(arms=arms, budget=record["budget"])
 
 
 def summarise(values: Any) -> dict[str, Any]:
@@ -127,9 +199,30 @@ def print_report(
 ) -> None:
     """The table of arms, the verdict and where the files are."""
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(width=None if _terminal() else 130)
+    console.print(_arms_table(study, result, verdict))
+    console.print(_claim_table(verdict))
+    for note in verdict.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+    for name in verdict.missed if verdict.state != TOO_FEW else ():
+        text = f"not met: {name} = {_number(verdict.measured[name])}"
+        console.print(f"{text}, required {verdict.required[name]}", highlight=False, markup=False)
+    if verdict.state == TOO_FEW:
+        word = (
+            f"[yellow]{TOO_FEW}[/yellow] (it has {verdict.seeds}, the claim needs {verdict.needs})"
+        )
+    else:
+        colour = "green" if verdict.state == HOLDS else "red"
+        word = f"[{colour}]the claim {verdict.state}[/{colour}]"
+    console.print(f"{study.slug}: {word} ({seconds:.0f} s)")
+    for name, path in paths.items():
+        console.print(f"  {name}: {path}", highlight=False, soft_wrap=True)
+
+
+def _arms_table(study: Study, result: StudyResult, verdict: Verdict) -> Any:
+    from rich.table import Table
+
     metrics = list(dict.fromkeys(name for arm in result.arms.values() for name in arm))
     table = Table(title=f"{study.title}: mean [95 % interval] over {verdict.seeds} seeds")
     table.add_column("arm")
@@ -137,60 +230,21 @@ def print_report(
         table.add_column(metric, justify="right")
     for arm, values in result.arms.items():
         table.add_row(arm, *(_cell(values.get(metric)) for metric in metrics))
-    console.print(table)
+    return table
+
+
+def _claim_table(verdict: Verdict) -> Any:
+    from rich.table import Table
+
     checks = Table(title="claim", show_lines=False)
     for column in ("quantity", "measured", "95 % interval", "required"):
         checks.add_column(column, overflow="fold")
     for name in dict.fromkeys([*verdict.measured, *verdict.required]):
         interval = verdict.interval.get(name)
-        checks.add_row(
-            name,
-            _number(verdict.measured.get(name)),
-            f"[{_number(interval[0])}, {_number(interval[1])}]".replace("[", "\\[", 1)
-            if interval
-            else "",
-            str(verdict.required.get(name, "")),
-        )
-    console.print(checks)
-    for note in verdict.notes:
-        console.print(f"note: {note}", highlight=False, markup=False)
-    word = (
-        "[green]the claim holds[/green]" if verdict.passed else "[red]the claim does NOT hold[/red]"
-    )
-    console.print(f"{study.slug}: {word} ({seconds:.0f} s)")
-    for name, path in paths.items():
-        console.print(f"  {name}: {path}", highlight=False, soft_wrap=True)
-
-
-def draw_curves(figure: Any, result: StudyResult, title: str) -> None:
-    """One panel per curve metric: mean and 95 % bootstrap band over seeds of every arm.
-
-    Panels of the same arms share the legend of the last one.
-    """
-    metrics = list(result.curves)
-    axes = figure.subplots(1, len(metrics), squeeze=False)[0]
-    figure.set_size_inches(5.2 * len(metrics), 4.0)
-    for axis, metric in zip(axes, metrics, strict=True):
-        curves = dict(result.curves[metric])
-        x = curves.pop("x", None)
-        label = curves.pop("xlabel", "update")
-        for arm, values in curves.items():
-            data = np.asarray(values, np.float64)
-            mean = data.mean(axis=0)
-            drawn = np.random.default_rng(0).integers(len(data), size=(400, len(data)))
-            low, high = np.percentile(data[drawn].mean(axis=1), [2.5, 97.5], axis=0)
-            points = np.arange(data.shape[1]) if x is None else np.asarray(x)
-            axis.plot(points, mean, label=arm)
-            axis.fill_between(points, low, high, alpha=0.2)
-        axis.set_xlabel(label)
-        axis.set_ylabel(metric)
-        axis.grid(alpha=0.3)
-    arms = [set(result.curves[metric]) - {"x", "xlabel"} for metric in metrics]
-    for axis, shown in zip(axes, arms, strict=True):
-        if shown != arms[-1] or axis is axes[-1]:
-            axis.legend(fontsize=7)
-    figure.suptitle(title, fontsize=10)
-    figure.tight_layout()
+        span = f"\\[{_number(interval[0])}, {_number(interval[1])}]" if interval else ""
+        required = str(verdict.required.get(name, ""))
+        checks.add_row(name, _number(verdict.measured.get(name)), span, required)
+    return checks
 
 
 def save_figure(draw: Any, path: Path, dpi: int = 110) -> None:

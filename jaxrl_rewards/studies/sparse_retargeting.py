@@ -21,6 +21,7 @@ from jaxrl_envs.retarget.planar_env import PlanarRetarget
 from jaxrl_envs.retarget.planar_motion import MotionStyle
 
 from jaxrl_rewards.studies.api import Study, StudyResult
+from jaxrl_rewards.studies.shared.workers import run_jobs
 from jaxrl_rewards.studies.sparse_retargeting_claim import (
     BLIND,
     CLAIMS,
@@ -40,9 +41,7 @@ from jaxrl_rewards.studies.sparse_retargeting_training import (
     make_arm,
     train,
 )
-from jaxrl_rewards.studies.sparse_retargeting_workers import run_jobs
 
-ROOT_KEY = 2307
 HUMAN_JOBS = ((FULL, SYMMETRIC, NO_CONTACT), (NO_ACTION, NO_IMITATION, BLIND))
 """The human's arms in two halves, so that two processes have equally much to do."""
 CURVES = {"steps per training episode": "episode_length", "keypoint term": "term/keypoint"}
@@ -65,6 +64,8 @@ class SparseRetargetingConfig:
     """
 
     seeds: int = 5
+    root_key: int = 2307
+    """All that is random comes from this key."""
     clips: int = 256
     """Motions to train on."""
     evaluation_clips: int = 64
@@ -137,7 +138,7 @@ def run_body(
     env = PlanarRetarget(name)
     known_clips, fresh, _ = study_clips(env.body, config)
     params = env.params_with(known_clips)
-    key_runs = jax.random.fold_in(jax.random.key(ROOT_KEY), 1)
+    key_runs = jax.random.fold_in(jax.random.key(config.root_key), 1)
     seeds = [jax.random.fold_in(key_runs, seed) for seed in range(config.seeds)]
     known = arms(config)
     repeated = [known[arm] for arm in chosen for _ in seeds]
@@ -177,7 +178,7 @@ def study_clips(
     """
     count, seconds = config.clips + config.evaluation_clips, config.evaluation_steps / 30.0
     make = jax.jit(lambda key: make_clips(key, body, clips=count, seconds=seconds))
-    both, styles = make(jax.random.fold_in(jax.random.key(ROOT_KEY), 0))
+    both, styles = make(jax.random.fold_in(jax.random.key(config.root_key), 0))
     known, fresh = both.table[: config.clips], both.table[config.clips :]
     return (
         PlanarClips(table=known),
@@ -254,4 +255,5 @@ STUDY = Study(
         "jaxrl_envs.retarget.metrics.tracking_metrics",
     ),
     worlds=("planar-retarget",),
+    needs=5,
 )

@@ -106,6 +106,17 @@ def test_tables_hold_the_figures_of_the_files(results):
     assert "unasked" not in text and "other programs" not in text
 
 
+def test_a_second_key_stands_beside_the_first(results):
+    path = results / "cpu-2core" / "study-gui_g2.json"
+    second = {"passed": False, "measured": {"gap": 0.04}, "interval": {"gap": [-0.01, 0.09]}}
+    path.write_text(json.dumps(STUDY | {"second_key": second}))
+    text = tables.studies(results)
+    assert "| 95 % interval | on a second key | required |" in text
+    assert "| yes, second key: **no** | gap | 0.123 | [0.05, 0.2] | 0.04 [-0.01, 0.09] |" in text
+    path.write_text(json.dumps(STUDY | {"verdict": "too few seeds to judge", "passed": False}))
+    assert "| `gui_g2` | too few seeds to judge | gap |" in tables.studies(results)
+
+
 def test_every_task_of_a_search_has_its_column(results):
     lines = tables.searches(results).splitlines()
     assert lines[0] == "| reward | keydoor: success, noise | ball: success, noise |"

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from jaxrl_rewards.studies import StudyResult, expadard, explors, exprd
+from jaxrl_rewards.studies import StudyResult, expadard, explors
+from jaxrl_rewards.studies.exprd import study as exprd
 
 QUIET = lambda text, fraction: None  # noqa: E731
 
@@ -141,7 +142,7 @@ def test_expadard_in_small():
 @pytest.mark.slow
 def test_explors_in_small():
     """By 6500 episodes ExploRS alone has found the reward, on every seed seen."""
-    curves = explors.learning_curves(explors.ExploRSConfig(seeds=2, episodes=6500), root=5)
+    curves = explors.learning_curves(explors.ExploRSConfig(seeds=2, episodes=6500, root_key=5))
     last = curves[..., -5:].mean(axis=(2, 3))
     arms = dict(zip(explors.ARMS, last.T, strict=True))
     assert np.all(arms["ExploRS"] > 10.0) and np.all(arms["ExploRS"] < 14.5)

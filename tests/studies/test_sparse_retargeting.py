@@ -12,8 +12,8 @@ from jaxrl_rewards.rewards.imitation_terms import Tracking
 from jaxrl_rewards.studies import sparse_retargeting as study
 from jaxrl_rewards.studies import sparse_retargeting_claim as claims
 from jaxrl_rewards.studies.api import StudyResult
+from jaxrl_rewards.studies.shared.workers import run_jobs
 from jaxrl_rewards.studies.sparse_retargeting_claim import claim, ratio_interval
-from jaxrl_rewards.studies.sparse_retargeting_workers import run_jobs
 
 CONFIG = study.SparseRetargetingConfig()
 METRICS = ("survive", "keypoint_error", "leg_error", "contact_match", "action_change", "foot_skate")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
 from jaxrl_rewards.core.tabular import TabularModel
 from jaxrl_rewards.reward_design import explicable
 
-SHOWN = ("R̄", "ExpRD B=1", "ExpRD B=5", "no budget", "potential V*")
+TASK, FIVE = "R̄", "ExpRD B=5"
+TIES = {"first": "", "random": ", ties at random"}
+"""How the learner chooses between equal actions, and what an arm's name gains by it."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ def design_arms(model: TabularModel, budgets: tuple[int, ...], tie_break: str) -
     potential = explicable.potential_shaped_reward(
         model.transition, model.discount, model.reward, target.values
     )
-    rewards = {"R̄": model.reward}
+    rewards = {TASK: model.reward}
     rewards |= {arm: design.reward for arm, design in designs.items()}
     rewards["potential V*"] = np.where(np.abs(potential) < 1e-9, 0.0, potential)
     evaluated = {
@@ -54,7 +55,7 @@ def design_arms(model: TabularModel, budgets: tuple[int, ...], tie_break: str) -
                 rewards[arm],
             )
         )
-        for arm in ("R̄", "ExpRD B=5", "potential V*")
+        for arm in (TASK, FIVE, "potential V*")
     }
     everything = [*(design.reward for design in grown), *(d.reward for d in designs.values())]
     slack = 1.0 + 1e-5
@@ -76,15 +77,3 @@ def _keeps_optima(model: TabularModel, target: explicable.Target, reward: np.nda
     q_values, values = explicable.optimal_values(model.transition, reward, model.discount)
     chosen = q_values >= values[:, None] - 1e-9
     return bool(np.all(target.optimal[chosen]))
-
-
-def draw_designs(figure: Any, model: TabularModel, designs: Designs) -> None:
-    """One heat map per design."""
-    arms = [arm for arm in SHOWN if arm in designs.rewards]
-    figure.set_size_inches(3.3 * len(arms), 3.4)
-    for axis, arm in zip(figure.subplots(1, len(arms)), arms, strict=True):
-        reward = designs.rewards[arm]
-        count = int(np.any(reward != 0.0, axis=1).sum())
-        explicable.draw_design(axis, model, reward, f"{arm}: {count} states")
-    figure.suptitle("rewards per cell and direction", fontsize=10)
-    figure.tight_layout()

@@ -1,0 +1,1 @@
+"""What studies have in common: claims, arms, intervals, panels, workers, sizes."""

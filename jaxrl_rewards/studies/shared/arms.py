@@ -1,0 +1,116 @@
+"""Arms times seeds under one compile, and numbers that are read off their curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Report = Callable[[str, float], None]
+
+
+class Trained(NamedTuple):
+    """One arm after training: arrays with a leading axis of seeds."""
+
+    curves: dict[str, np.ndarray]
+    """Metrics `[seeds, updates, ...]`: those of the updates that were kept, and `watch`'s."""
+    final: dict[str, np.ndarray]
+    """What `evaluate` measured, `[seeds, ...]`."""
+
+
+def train_arms(
+    learner: Any,
+    arms: Mapping[str, Any],
+    keys: jax.Array,
+    updates: int,
+    evaluate: Callable[[Any, Any, jax.Array], dict[str, Any]] | None = None,
+    *,
+    keep: tuple[str, ...] = (),
+    watch: Callable[[Any, Any], dict[str, Any]] | None = None,
+    together: bool = False,
+    report: Report = lambda text, fraction: None,
+) -> dict[str, Trained]:
+    """Train every arm on every seed; `arms[name]` are the hyper-parameters that make the arm.
+
+    Arms differ in leaves of their hyper-parameters only, so that one compile serves them all;
+    ValueError names an arm whose tree, shapes or dtypes differ. `keys` `[seeds]` start the seeds;
+    all arms share them.
+
+    `keep` names metrics of `learner.update` to hold on to; `watch(state, hparams)` measures after
+    every update; `evaluate(state, hparams, key)` at the end, with a key of its own per seed. Arms
+    run one after another, so that progress shows between them; with `together` they are an axis of
+    one call, which fills an accelerator better. The numbers of an arm that stands alone are
+    compiled in.
+    """
+    _check_alike(arms)
+
+    def one(key: jax.Array, hparams: Any) -> tuple[dict, dict]:
+        def update(state, _):
+            state, metrics = learner.update(state, hparams)
+            kept = {name: metrics[name] for name in keep}
+            return state, kept | (watch(state, hparams) if watch else {})
+
+        state, curves = jax.lax.scan(update, learner.init(key, hparams), None, length=updates)
+        final = evaluate(state, hparams, jax.random.fold_in(key, 1)) if evaluate else {}
+        return curves, final
+
+    over_seeds = jax.vmap(one, (0, None))
+    if len(arms) == 1:
+        ((name, hparams),) = arms.items()
+        report(name, 0.0)
+        return {name: Trained(*jax.device_get(jax.jit(lambda k: over_seeds(k, hparams))(keys)))}
+    if together:
+        report("training", 0.0)
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *arms.values())
+        found = jax.device_get(jax.jit(jax.vmap(over_seeds, (None, 0)))(keys, stacked))
+        return {
+            name: Trained(*jax.tree.map(lambda leaf, i=index: leaf[i], found))
+            for index, name in enumerate(arms)
+        }
+    program, trained = jax.jit(over_seeds), {}
+    for index, (name, hparams) in enumerate(arms.items()):
+        report(name, index / len(arms))
+        trained[name] = Trained(*jax.device_get(program(keys, jax.tree.map(jnp.asarray, hparams))))
+    return trained
+
+
+def first_at(curve: np.ndarray, x: np.ndarray, level: float) -> np.ndarray:
+    """The `x` `[points]` at which each row of `curve` `[seeds, points]` is first at `level` or
+    above, float64 `[seeds]`; NaN where it never is."""
+    reached = np.asarray(curve) >= level
+    return np.where(reached.any(axis=1), np.asarray(x, np.float64)[reached.argmax(axis=1)], np.nan)
+
+
+def between(curve: np.ndarray, x: np.ndarray, level: float) -> np.ndarray:
+    """Like `first_at`, with straight lines between the points, so that arms are compared more
+    finely than these lie."""
+    reached = curve >= level
+    after = reached.argmax(axis=1)
+    before = np.maximum(after - 1, 0)
+    seed = np.arange(len(curve))
+    low, high = curve[seed, before], curve[seed, after]
+    share = np.where(high > low, (level - low) / np.where(high > low, high - low, 1.0), 0.0)
+    place = x[before] + np.clip(share, 0.0, 1.0) * (x[after] - x[before])
+    return np.where(reached.any(axis=1), place, np.nan)
+
+
+def per_seed(numbers: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Arrays `[seeds]` as the lists of floats that a result's table holds."""
+    return {name: np.asarray(value, np.float64).tolist() for name, value in numbers.items()}
+
+
+def _check_alike(arms: Mapping[str, Any]) -> None:
+    def form(tree: Any) -> Any:
+        leaves, structure = jax.tree.flatten(tree)
+        return structure, [(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves]
+
+    first, *others = arms
+    for name in others:
+        if form(arms[name]) != form(arms[first]):
+            raise ValueError(
+                f"the arms {first!r} and {name!r} differ in more than numbers; give each its own "
+                "call, or the same terms with weight 0"
+            )
