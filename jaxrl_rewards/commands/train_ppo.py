@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from jaxrl_rewards.commands.arguments import parse
 from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.core.json_files import parse_json
 from jaxrl_rewards.learners.ppo import PPOConfig, PPOHParams, make_ppo
 from jaxrl_rewards.rewards.schedule import Linear
 
@@ -184,12 +184,7 @@ def reward_weights(text: str, reward: Any) -> Any:
     """The world's reward with the weights that a JSON object names replaced."""
     import jax.numpy as jnp
 
-    try:
-        wanted = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"--reward-weights is not valid JSON ({error}): {text!r}") from None
-    if not isinstance(wanted, dict):
-        raise InputError(f"--reward-weights must be a JSON object, got {text!r}")
+    wanted = parse_json(text, f"--reward-weights {text[:80]!r}", dict, finite=False)
     if not wanted:
         return reward
     for name, value in wanted.items():

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.core.npz import read_npz
 
 TOLERANCE = 1e-6
 """How far a row of probabilities may be from 1."""
@@ -92,27 +91,15 @@ def load_tabular_model(path: str | os.PathLike, discount: float) -> TabularModel
     terminal state(s). InputError for a missing array, wrong shapes, NaN, rows that do not sum to
     1, a terminal state that can be left or rewarded, or a discount outside [0, 1).
     """
-    file = Path(path)
-    try:
-        with np.load(file, allow_pickle=False) as data:
-            arrays = {name: np.asarray(data[name]) for name in data.files}
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(
-            f"{file.name} cannot be read as a tabular model: {error}; save it with numpy.savez"
-        ) from error
-    missing = [name for name in ("T", "R", "init", "terminal") if name not in arrays]
-    if missing:
-        raise InputError(
-            f"{file.name} has no array {missing[0]!r}; save T, R, init and terminal (found "
-            f"{', '.join(sorted(arrays)) or 'none'})"
-        )
+    name = Path(path).name
+    arrays = read_npz(path, ("T", "R", "init", "terminal"))
     return TabularModel(
         transition=arrays["T"],
         reward=arrays["R"],
         start=arrays["init"],
-        terminal=_terminal_flags(arrays["terminal"], arrays["T"].shape, file.name),
+        terminal=_terminal_flags(arrays["terminal"], arrays["T"].shape, name),
         discount=discount,
-        name=file.name,
+        name=name,
     )
 
 
