@@ -71,6 +71,11 @@ class TabularModel:
         return int(states[0])
 
     @functools.cached_property
+    def continuing(self) -> np.ndarray:
+        """`T` with episodes that end: see `continuing_transition`."""
+        return continuing_transition(self.transition, self.terminal)
+
+    @functools.cached_property
     def reward_states(self) -> tuple[int, ...]:
         """States in which some action is rewarded."""
         return tuple(int(s) for s in np.flatnonzero(np.any(self.reward != 0.0, axis=1)))
@@ -82,6 +87,18 @@ class TabularModel:
     def action_name(self, action: int) -> str:
         """Label of an action."""
         return self.action_names[action] if self.action_names else str(action)
+
+
+def continuing_transition(transition: np.ndarray, terminal: np.ndarray | None) -> np.ndarray:
+    """`T` `[S, A, S]` with 0 for every step into or from a terminal state (bool `[S]`, or None).
+
+    The missing probability is the chance that the episode ends, so that the value of a terminal
+    state is 0 in every backup, whatever a reward says there.
+    """
+    if terminal is None or not np.any(terminal):
+        return transition
+    ends = np.asarray(terminal, bool)
+    return np.where(ends[:, None, None] | ends[None, None, :], 0.0, transition)
 
 
 def load_tabular_model(path: str | os.PathLike, discount: float) -> TabularModel:

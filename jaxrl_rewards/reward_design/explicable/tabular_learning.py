@@ -267,7 +267,7 @@ def q_learning(
             q_values = q_values.at[state, action].add(change)
             return (q_values, following, over | ended), None
 
-        start = (q_values, first, jnp.zeros((), bool))
+        start = (q_values, first, sampler.terminal[first])
         return jax.lax.scan(step, start, (units, noise))[0][0], None
 
     def point(q_values, keys):
