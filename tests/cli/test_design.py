@@ -67,7 +67,7 @@ def test_cells_of_a_grid_are_named(tmp_path):
         (("line.npz", "--actions", "a", "b", "b"), "one action twice"),
         (("line.npz", "--grid", "9", "9"), "--grid 9 9 does not fit"),
         (("line.npz", "--grid", "2", "10"), "--grid needs --actions"),
-        (("idle.npz",), "no active states"),
+        (("idle.npz",), "R of idle.npz is 0 everywhere"),
         (("line.npz", "--tie-break", "coin"), "coin"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

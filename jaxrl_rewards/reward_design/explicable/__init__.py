@@ -55,6 +55,7 @@ from jaxrl_rewards.reward_design.explicable.tabular_learning import (
     reinforce_tabular_update,
     softmax_policy,
 )
+from jaxrl_rewards.reward_design.explicable.verdict import Verdict, check_design
 
 __all__ = [
     "AdaptiveTeacher",
@@ -66,7 +67,9 @@ __all__ = [
     "Shaping",
     "ShapingSettings",
     "Target",
+    "Verdict",
     "adaptive_weights",
+    "check_design",
     "discounted_returns",
     "draw_design",
     "exploration_bonus",

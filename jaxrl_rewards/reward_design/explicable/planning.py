@@ -13,6 +13,8 @@ TIE = 1e-8
 """Actions whose value is this close to the best, relative to `reach`, are optimal."""
 ROUNDING = 1e-12
 """Improvements below this, relative to `reach`, are rounding errors."""
+UNSEEN = 1e-20
+"""Scales are at least this share of the largest: `TIE` of it is above what rounding leaves of 0."""
 MOST_ROUNDS = 10_000
 
 
@@ -34,11 +36,12 @@ def optimal_values(
 def reach(transition: np.ndarray, reward: np.ndarray, discount: float) -> np.ndarray:
     """The largest discounted sum of `|reward|` from each state, `[S]`: the scale of its values.
 
-    Far from a reward it is small, and so are the differences that matter there.
+    Far from a reward it is small, and so are the differences that matter there; but at least
+    `UNSEEN` of the largest, for where no reward can be reached rounding leaves more than nothing.
     """
     check_discount(discount)
-    size = np.abs(reward)
-    return _iterate(transition, size, discount, None)[1]
+    found = _iterate(transition, np.abs(reward), discount, None)[1]
+    return found + UNSEEN * found.max(initial=0.0)
 
 
 def with_ends(
