@@ -200,7 +200,7 @@ def checked_design(
                 return tried
             verdict = verdict or result
     raise InputError(
-        f"no designed reward passed the check: in {model.state_name(verdict.state)} action "
+        f"no designed reward passed the check: in state {model.state_name(verdict.state)} action "
         f"{model.action_name(verdict.action)} would be as good as the best, though the task loses "
         f"{verdict.loss:.3g} by it; raise --max-reward or --discount, or name other --goals"
     )

@@ -27,6 +27,9 @@ absolute."""
 SMALL_MARGIN = 1e-4
 """In these units: rows with smaller margins are scaled up to it, or the tolerance would hide
 them."""
+ROOMS = (1e-9, 1e-7)
+"""By how much the objective may be worse when ties are broken, tried in order: the solver's own
+tolerance is 1e-7. Where both fail, its vertex stays."""
 TIE_BREAKS = ("solver", "least", "largest")
 
 
@@ -141,7 +144,7 @@ class DesignProblem:
         """The states sorted and without repetition; InputError where one may not be rewarded."""
         wrong = [s for s in states if not 0 <= s < self.shape[0]]
         if wrong:
-            raise InputError(f"active state {wrong[0]} does not exist; there are {self.shape[0]}")
+            raise InputError(f"state {wrong[0]} does not exist; there are {self.shape[0]}")
         ends = [s for s in states if self.terminal[s]]
         if ends:
             raise InputError(
@@ -149,7 +152,7 @@ class DesignProblem:
                 "name the states from which it is reached"
             )
         if not len(states):
-            raise InputError("there are no active states; name those that may be rewarded")
+            raise InputError("no states are given; name those that may be rewarded")
         return tuple(sorted({int(s) for s in states}))
 
 
@@ -180,9 +183,13 @@ def solve_explicable(
     solution, objective = _solve(problem, unit, states, columns, cost, rows, limit, bounds)
     if tie_break != "solver":
         break_tie = _least_sum if tie_break == "least" else _largest_sum
-        room = objective + 1e-9 * max(1.0, abs(objective))
         rows = sparse.vstack([rows, sparse.csr_matrix(cost)]).tocsr()
-        solution = break_tie(rows, np.append(limit, room), bounds, len(columns))
+        for room in ROOMS:
+            most = objective + room * max(1.0, abs(objective))
+            found = break_tie(rows, np.append(limit, most), bounds, len(columns))
+            if found is not None:
+                solution = found
+                break
     return Design(
         reward=unit * _fill(problem, columns, solution[: len(columns)]),
         objective=unit * float(objective),
@@ -297,15 +304,15 @@ def _explain(
     needed = unit * problem.required_gaps()[state, action]
     shown = f"{len(states)} states" if len(states) > 12 else f"states {list(states)}"
     return (
-        f"no reward on {shown} with |R| <= {unit * problem.max_reward:g} keeps the target policy "
-        f"optimal: in state {state} action {action} stays {violation[state, action]:.3g} short of "
-        f"the gap {needed:.3g}; add active states (the goals first), raise max_reward, or list "
-        "ties among optimal actions"
+        f"no reward on {shown} with |R| <= {unit * problem.max_reward:g} keeps the best actions "
+        f"best: in state {state} the best action should be better than action {action} by "
+        f"{needed:.3g}, and {violation[state, action]:.3g} of it is missing; reward more states "
+        "(the goals first), raise max_reward, or list ties among optimal actions"
     )
 
 
-def _least_sum(rows, limit, bounds, free) -> np.ndarray:
-    """A point of the polyhedron whose first `free` entries have the least absolute sum."""
+def _least_sum(rows, limit, bounds, free) -> np.ndarray | None:
+    """The point of the polyhedron whose first `free` entries have the least absolute sum."""
     from scipy import sparse
 
     size = rows.shape[1]
@@ -320,21 +327,20 @@ def _least_sum(rows, limit, bounds, free) -> np.ndarray:
     ).tocsr()
     cost = np.concatenate([np.zeros(size), np.ones(free)])
     limit = np.concatenate([limit, np.zeros(2 * free)])
-    return _optimum(cost, split, limit, [*bounds, *([(0.0, None)] * free)])[:size]
+    found = _optimum(cost, split, limit, [*bounds, *([(0.0, None)] * free)])
+    return None if found is None else found[:size]
 
 
-def _largest_sum(rows, limit, bounds, free) -> np.ndarray:
-    """A point of the polyhedron whose first `free` entries have the largest sum."""
+def _largest_sum(rows, limit, bounds, free) -> np.ndarray | None:
+    """The point of the polyhedron whose first `free` entries have the largest sum."""
     cost = np.zeros(rows.shape[1])
     cost[:free] = -1.0
     return _optimum(cost, rows, limit, bounds)
 
 
-def _optimum(cost, rows, limit, bounds) -> np.ndarray:
+def _optimum(cost, rows, limit, bounds) -> np.ndarray | None:
     result = _minimise(cost, rows, limit, bounds)
-    if result.status != 0:
-        raise InputError(f"ties between optimal rewards were not broken: {result.message}")
-    return result.x
+    return result.x if result.status == 0 else None
 
 
 def _minimise(cost, rows, limit, bounds) -> Any:

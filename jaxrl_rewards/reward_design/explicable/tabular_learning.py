@@ -243,6 +243,7 @@ def q_learning(
         raise InputError(f"ties {ties!r} is unknown; choose first or random")
     if episodes < 1 or every < 1 or episodes % every:
         raise InputError(f"episodes={episodes} must be a positive multiple of every={every}")
+    reward = jnp.asarray(reward)
     shape = reward.shape
 
     def episode(q_values, key):
