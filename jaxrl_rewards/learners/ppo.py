@@ -200,10 +200,11 @@ def rollout_metrics(shown: Trajectories, statistics: EpisodeStatistics) -> Metri
 
 
 def _check(config: PPOConfig, network: ActorCritic, hparams: PPOHParams) -> None:
-    if network.recurrent and config.num_envs % config.num_minibatches:
+    if network.recurrent and config.num_envs // config.shuffle_shards % config.num_minibatches:
         raise ValueError(
             f"a recurrent network needs num_minibatches={config.num_minibatches} to divide "
-            f"num_envs={config.num_envs}: minibatches are whole worlds"
+            f"num_envs={config.num_envs} (of each of shuffle_shards={config.shuffle_shards}): "
+            "minibatches are whole worlds"
         )
     found = group_names(network.groups)
     if needs_own_rates(config, hparams) and not {"actor", "critic"} <= set(found):
