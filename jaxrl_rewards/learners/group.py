@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from jaxrl_rewards.core import Env, Trajectories, record
+from jaxrl_rewards.core import Env, Trajectories, check_env, record
 from jaxrl_rewards.credit.group import reward_spread
 from jaxrl_rewards.credit.outcome import Credit, answer_scores, group_relative
 from jaxrl_rewards.learners.acting import acting, actor_policy, unrolled, valid_actions
@@ -144,6 +144,7 @@ def make_group(
     The state's `models` hold "reference" (the initial policy) and, with one, "partner".
     """
     config = config or GroupConfig()
+    check_env(env, None if hparams is None else hparams.env_params)
     head = action_head(env.spec.action_space)
     network = network or mlp_actor_critic(
         env.spec.observation_space,

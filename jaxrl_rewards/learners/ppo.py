@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrl_rewards.core import Env, Trajectories, record
+from jaxrl_rewards.core import Env, Trajectories, check_env, record
 from jaxrl_rewards.credit.gae import gae
 from jaxrl_rewards.learners.acting import acting, actor_critic_policy, valid_actions
 from jaxrl_rewards.learners.action_head import action_head
@@ -93,6 +93,7 @@ def make_ppo(
     what the host needs to know of a rollout beyond scalar metrics.
     """
     config = config or PPOConfig()
+    check_env(env, None if hparams is None else hparams.env_params)
     head = action_head(env.spec.action_space, squash=config.squash)
     network = network or default_network(env, config, head.size)
     hparams = hparams or PPOHParams(env_params=env.default_params())
