@@ -1,6 +1,6 @@
 """Learners as `(init, update)` pairs of pure functions."""
 
-from jaxrl_rewards.learners.api import Learner, LearnerState, Metrics
+from jaxrl_rewards.learners.api import Learner, LearnerState, Metrics, one_seed, seed_axes
 from jaxrl_rewards.learners.fit import FitHParams, make_fit, rows
 from jaxrl_rewards.learners.group import (
     GroupConfig,
@@ -30,6 +30,8 @@ __all__ = [
     "make_group",
     "make_grpo",
     "make_ppo",
+    "one_seed",
     "outcome",
     "rows",
+    "seed_axes",
 ]
