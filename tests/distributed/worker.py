@@ -48,13 +48,15 @@ def main() -> None:
     from jaxrl_rewards.train import initialise, load_state, run
     from tests.distributed.learners import build
 
-    if arguments.processes > 1:
+    if arguments.port:
         initialise(
             f"localhost:{arguments.port}",
             arguments.processes,
             arguments.process,
             timeout_seconds=60,
         )
+    elif initialise(timeout_seconds=60):  # by environment variables
+        arguments.processes = jax.process_count()
     assert jax.device_count() == arguments.devices * arguments.processes
     mesh = None
     if jax.device_count() > 1:
