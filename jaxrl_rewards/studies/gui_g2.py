@@ -18,7 +18,7 @@ from jaxrl_envs.gui.actions import decode_box
 
 from jaxrl_rewards.core import record, static_field
 from jaxrl_rewards.credit.group import group_advantages, reward_spread
-from jaxrl_rewards.losses import kl_estimate, policy_loss
+from jaxrl_rewards.losses import clipped_surrogate, kl_estimate, token_mean
 from jaxrl_rewards.rewards import spatial
 from jaxrl_rewards.rewards.base import Reward, RewardTerm
 from jaxrl_rewards.studies.api import Study, StudyResult
@@ -175,7 +175,7 @@ def grpo_loss(params, reward, batch, config: GuiG2Config):
     score = reward.evaluate(None, None, answers).total
     advantage = jax.vmap(lambda s: group_advantages(s, epsilon=1e-4))(score)
     flat = log_prob.reshape(-1, 4)
-    loss, _ = policy_loss(flat, flat, advantage.reshape(-1), kind="grpo")
+    loss = token_mean(clipped_surrogate(flat, flat, advantage.reshape(-1)).loss)
     divergence = jnp.mean(kl_estimate(log_prob, ref_log_prob, "k3"))
     metrics = {"groups with spread": reward_spread(score), "kl": divergence}
     return loss + config.kl_weight * divergence, metrics
@@ -226,8 +226,8 @@ def make_program(config: GuiG2Config):
             "targets": targets,
             "inputs": inputs,
             "ref_logits": policy_logits(reference, inputs) / config.temperature,
-            "uniform": jax.random.uniform(key_token, (*shape, 4)),
-            "noise": jax.random.normal(key_noise, shape),
+            "uniform": jax.random.uniform(key_token, (*shape, 4), dtype=jnp.float32),
+            "noise": jax.random.normal(key_noise, shape, dtype=jnp.float32),
         }
 
     def update(params, opt_state, reward, batch):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
 from jaxrl_rewards.credit import gae, group_advantages
-from jaxrl_rewards.losses import aggregate
+from jaxrl_rewards.losses import normed_sum, sequence_mean, sequence_sum, token_mean
 
 
 def time_limit_value(bootstrap: bool, key: jax.Array, *, limit: int = 20, updates: int = 4000):
@@ -42,25 +44,20 @@ def identities(keys: jax.Array) -> dict[str, jax.Array]:
     """
 
     def one(key):
-        scores = jax.random.normal(key, (8,))
+        scores = jax.random.normal(key, (8,), dtype=jnp.float32)
         grpo, drgrpo, rloo = (
             group_advantages(scores, mode=mode) for mode in ("grpo", "dr_grpo", "rloo")
         )
         cosine = jnp.vdot(grpo, rloo) / (jnp.linalg.norm(grpo) * jnp.linalg.norm(rloo))
-        loss = jax.random.normal(jax.random.fold_in(key, 1), (4, 6))
+        loss = jax.random.normal(jax.random.fold_in(key, 1), (4, 6), dtype=jnp.float32)
         mask = (jnp.arange(6) < jnp.array([[6], [4], [2], [1]])).astype(jnp.float32)
-        token = aggregate(loss, mask, "token-mean")
-        doubled = aggregate(jnp.tile(loss, (2, 1)), jnp.tile(mask, (2, 1)), "token-mean")
+        token = token_mean(loss, mask)
+        doubled = token_mean(jnp.tile(loss, (2, 1)), jnp.tile(mask, (2, 1)))
         padded_loss = jnp.pad(loss, ((0, 1), (0, 3)), constant_values=9.0)
         padded_mask = jnp.pad(mask, ((0, 1), (0, 3)))
-        changes = [
-            jnp.abs(
-                aggregate(loss, mask, mode, 24.0) - aggregate(padded_loss, padded_mask, mode, 24.0)
-            )
-            for mode in ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum",
-                         "seq-mean-token-sum-norm")
-        ]  # fmt: skip
-        weights = jax.grad(lambda values: aggregate(values, mask, "seq-mean-token-mean"))(loss)
+        ways = (token_mean, sequence_mean, sequence_sum, partial(normed_sum, norm=24.0))
+        changes = [jnp.abs(way(loss, mask) - way(padded_loss, padded_mask)) for way in ways]
+        weights = jax.grad(lambda values: sequence_mean(values, mask))(loss)
         lengths = jnp.array([6.0, 4.0, 2.0, 1.0])
         return {
             "rloo_parallel": 1.0 - cosine,

@@ -158,7 +158,7 @@ STUDY = Study(
     functions=(
         "jaxrl_rewards.credit.gae",
         "jaxrl_rewards.credit.group_advantages",
-        "jaxrl_rewards.losses.policy_loss",
+        "jaxrl_rewards.losses.clipped_surrogate",
         "jaxrl_rewards.losses.value_loss",
         "jaxrl_rewards.losses.kl_estimate",
         "jaxrl_rewards.learners.make_ppo",

@@ -18,7 +18,7 @@ from jax import Array
 
 from jaxrl_rewards.core.errors import require
 from jaxrl_rewards.credit import group_advantages
-from jaxrl_rewards.losses import policy_loss
+from jaxrl_rewards.losses import clipped_surrogate, token_mean
 from jaxrl_rewards.networks.reader import cell_points, reader_apply
 from jaxrl_rewards.rewards.spatial import gaussian_point_at
 from jaxrl_rewards.studies.gui_pointing.data import ScreenPool
@@ -105,10 +105,10 @@ def make_update(config: RefineConfig, height: int, width: int):
             lambda scores: group_advantages(scores, mode="grpo", epsilon=config.epsilon)
         )(reward)
         log_prob = jnp.take_along_axis(flat, picks, axis=-1)
-        value, _ = policy_loss(
-            log_prob.reshape(-1), jax.lax.stop_gradient(log_prob).reshape(-1),
-            jax.lax.stop_gradient(advantages).reshape(-1), kind="grpo",
-        )  # fmt: skip
+        tokens = clipped_surrogate(
+            log_prob, jax.lax.stop_gradient(log_prob), jax.lax.stop_gradient(advantages)
+        )
+        value = token_mean(tokens.loss)
         spread = jnp.mean(jnp.max(reward, axis=-1) - jnp.min(reward, axis=-1) > 1e-6)
         return value, {"reward": jnp.mean(reward), "hits": jnp.mean(hits), "spread": spread}
 
