@@ -13,13 +13,12 @@ import atexit
 import contextlib
 import os
 import secrets
-import selectors
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from jaxrl_rewards.train.place import Place
 
@@ -28,6 +27,7 @@ PROBE_SECONDS = (10, 5, 4)
 """Idle time before the first probe, time between probes, and how many go unanswered."""
 NOTICE_SECONDS = 1.0
 """How long a process that fails waits for the news that another one is lost."""
+LONGEST_LINE = 64
 AGAIN = "start all processes again with the same command and --resume"
 
 _LAST_WORDS = (
@@ -76,6 +76,7 @@ class Watch:
         self.failed: int | None = None
         """The exit code of a process that fails; None while all is well."""
         self._leaving = False
+        self._ending = threading.Lock()
         self._lines: dict[int, socket.socket] = {}
         self._listener: socket.socket | None = None
 
@@ -92,14 +93,10 @@ class Watch:
             numbers = [self._listener.getsockname()[1], secrets.randbelow(2**31)]
         port, token = tell(numbers)
         if self.place.index == 0:
-            target, arguments = self._watch_all, (token,)
-        else:
-            line = self._dial(port, token)
-            if line is None:
-                return
+            _thread(self._accept, token)
+        elif (line := self._dial(port, token)) is not None:
             self._lines[0] = line
-            target, arguments = self._watch_first, (line,)
-        threading.Thread(target=target, args=arguments, name="watch", daemon=True).start()
+            _thread(self._watch_first, line)
 
     def leave(self) -> None:
         """Tell the others that this process ends, and whether it failed; call it at exit.
@@ -143,44 +140,33 @@ class Watch:
             self._end(text)
         self._end("lost 0")
 
-    def _watch_all(self, token: int) -> None:
-        """In process 0: accept the others, and pass on the first loss."""
-        selector = selectors.DefaultSelector()
-        selector.register(self._listener, selectors.EVENT_READ)
-        buffers: dict[socket.socket, bytes] = {}
+    def _accept(self, token: int) -> None:
+        """In process 0: a thread for each of the others."""
         while True:
-            for key, _ in selector.select():
-                line = key.fileobj
-                if line is self._listener:
-                    line, _ = self._listener.accept()
-                    _probe(line)
-                    buffers[line] = b""
-                    selector.register(line, selectors.EVENT_READ)
-                    continue
-                data = _receive(line)
-                buffers[line] += data
-                *texts, buffers[line] = buffers[line].split(b"\n")
-                index = next((i for i, known in self._lines.items() if known is line), None)
-                for text in texts:
-                    if index is None:
-                        index = self._admit(line, text, token)
-                    elif text == b"bye":
-                        del self._lines[index]
-                        index = None
-                        data = b""
-                        break
-                    else:
-                        self._end(text.decode(errors="replace"))
-                if not data or index is None:
-                    selector.unregister(line)
-                    line.close()
-                    if index is not None:
-                        del self._lines[index]
-                        self._end(f"lost {index}")
+            line, _ = self._listener.accept()
+            _probe(line)
+            _thread(self._watch_one, line, token)
 
-    def _admit(self, line: socket.socket, text: bytes, token: int) -> int | None:
+    def _watch_one(self, line: socket.socket, token: int) -> None:
+        """In process 0: wait for what another process says, or its end."""
+        index = None
+        for text in _lines_of(line):
+            if index is None:
+                index = self._admit(line, text, token)
+                if index is None:
+                    break  # a stranger
+            elif text == "bye":
+                return
+            else:
+                self._end(text)
+        if index is None:
+            line.close()
+        else:
+            self._end(f"lost {index}")
+
+    def _admit(self, line: socket.socket, text: str, token: int) -> int | None:
         """The number of the process that sent `text`; None for anybody else."""
-        word, _, number = text.decode(errors="replace").partition(" ")
+        word, _, number = text.partition(" ")
         if word != str(token) or not number.isdigit() or not 0 < int(number) < self.place.count:
             return None
         self._lines[int(number)] = line
@@ -188,9 +174,10 @@ class Watch:
 
     def _end(self, what: str) -> None:
         """Say what happened to whom, pass it on, and end this process."""
-        if self._leaving:
-            return
-        self._leaving = True
+        with self._ending:
+            if self._leaving:
+                return
+            self._leaving = True
         if self.place.index == 0:
             self._tell(what + "\n")
         kind, _, number = what.partition(" ")
@@ -252,11 +239,15 @@ def _receive(line: socket.socket) -> bytes:
         return b""
 
 
-def _lines_of(line: socket.socket):
+def _lines_of(line: socket.socket) -> Iterator[str]:
     buffer = b""
-    while data := _receive(line):
+    while len(buffer) <= LONGEST_LINE and (data := _receive(line)):
         *texts, buffer = (buffer + data).split(b"\n")
         yield from (text.decode(errors="replace") for text in texts)
+
+
+def _thread(work: Callable, *arguments: object) -> None:
+    threading.Thread(target=work, args=arguments, name="watch", daemon=True).start()
 
 
 def _probe(line: socket.socket) -> None:
