@@ -71,12 +71,19 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run_ppo(task: Any) -> int:
-    """Train as `task` says; writes the run's folder."""
-    import jax
+    """Train as `task` says; writes the run's folder.
 
-    from jaxrl_rewards.train.evaluation import make_evaluator
-    from jaxrl_rewards.train.runner import NonFiniteUpdates, run
+    With the environment variables of several processes set, they train together, all devices
+    sharing the worlds; see `docs/launch/`.
+    """
+    from jaxrl_rewards.train.distributed import several_processes
 
+    _check(task)
+    with several_processes() as mesh:
+        return _train(task, mesh)
+
+
+def _check(task: Any) -> None:
     checks = {
         "steps": (task.steps >= 1, "at least 1"),
         "seeds": (task.seeds >= 1, "at least 1"),
@@ -97,6 +104,15 @@ def run_ppo(task: Any) -> int:
             raise InputError(
                 f"--{name.replace('_', '-')} must be {needed}, got {getattr(task, name)}"
             )
+
+
+def _train(task: Any, mesh: Any) -> int:
+    import jax
+
+    from jaxrl_rewards.train.distributed import is_writer
+    from jaxrl_rewards.train.evaluation import make_evaluator
+    from jaxrl_rewards.train.runner import NonFiniteUpdates, run
+
     env, learner = build_ppo(task)
     updates = max(1, round(task.steps / learner.samples_per_update))
     out = Path("runs") / f"ppo-{task.env}" if task.out is None else task.out
@@ -120,6 +136,7 @@ def run_ppo(task: Any) -> int:
             checkpoint_every=task.checkpoint_every,
             best_metric="evaluation/return",
             config=config,
+            mesh=mesh,
             show=("episode_return",),
             log=("jsonl", "tensorboard") if task.tensorboard else ("jsonl",),
             title=f"PPO on {task.env}",
@@ -127,10 +144,10 @@ def run_ppo(task: Any) -> int:
     except NonFiniteUpdates as error:
         print(f"jaxrl-rewards train: {error}", file=sys.stderr)
         return 1
-    return _report(result, out)
+    return _report(result, out, quiet=not is_writer())
 
 
-def _report(result: Any, out: Path) -> int:
+def _report(result: Any, out: Path, *, quiet: bool) -> int:
     import numpy as np
 
     last = {
@@ -141,6 +158,8 @@ def _report(result: Any, out: Path) -> int:
     if result.interrupted:
         print(f"interrupted after {result.updates} updates; go on with --resume --out {out}")
         return 128 + int(result.signal_number or 15)
+    if quiet:
+        return 0
     print(
         f"{result.updates} updates, {result.samples_per_second:,.0f} steps/s, "
         f"compilation {result.compile_seconds:.1f} s; "

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrl_rewards.core import Env, Trajectories, record
+from jaxrl_rewards.core import Env, Trajectories, check_env, record
 from jaxrl_rewards.credit.gae import gae
 from jaxrl_rewards.learners.acting import acting, actor_critic_policy, valid_actions
 from jaxrl_rewards.learners.action_head import action_head
@@ -93,6 +93,7 @@ def make_ppo(
     what the host needs to know of a rollout beyond scalar metrics.
     """
     config = config or PPOConfig()
+    check_env(env, None if hparams is None else hparams.env_params)
     head = action_head(env.spec.action_space, squash=config.squash)
     network = network or default_network(env, config, head.size)
     hparams = hparams or PPOHParams(env_params=env.default_params())
@@ -200,10 +201,11 @@ def rollout_metrics(shown: Trajectories, statistics: EpisodeStatistics) -> Metri
 
 
 def _check(config: PPOConfig, network: ActorCritic, hparams: PPOHParams) -> None:
-    if network.recurrent and config.num_envs % config.num_minibatches:
+    if network.recurrent and config.num_envs // config.shuffle_shards % config.num_minibatches:
         raise ValueError(
             f"a recurrent network needs num_minibatches={config.num_minibatches} to divide "
-            f"num_envs={config.num_envs}: minibatches are whole worlds"
+            f"num_envs={config.num_envs} (of each of shuffle_shards={config.shuffle_shards}): "
+            "minibatches are whole worlds"
         )
     found = group_names(network.groups)
     if needs_own_rates(config, hparams) and not {"actor", "critic"} <= set(found):

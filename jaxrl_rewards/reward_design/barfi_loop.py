@@ -232,7 +232,7 @@ class Barfi:
 
         def episode(key: jax.Array) -> Episodes:
             key_reset, key_noise, key_step = jax.random.split(key, 3)
-            noise = jax.random.gumbel(key_noise, (self.horizon, self.actions))
+            noise = jax.random.gumbel(key_noise, (self.horizon, self.actions), dtype=jnp.float32)
             keys = jax.random.split(key_step, self.horizon)
             state, first = self.env.reset(key_reset, params)
 
@@ -447,6 +447,6 @@ class Barfi:
         high = state.collected
         if not newest:
             high = jnp.where(high - size > low, high - size, high)
-        chance = jax.random.uniform(key, (count,))
+        chance = jax.random.uniform(key, (count,), dtype=jnp.float32)
         number = low + jnp.minimum((chance * (high - low)).astype(jnp.int32), high - low - 1)
         return number % room

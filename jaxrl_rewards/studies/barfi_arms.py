@@ -65,7 +65,7 @@ def arm_settings(learner: Barfi, arm: Arm, config: Any, key: jax.Array) -> Barfi
     if arm.start is None:
         bound = size**-0.5
         draws = [
-            jax.random.uniform(k, shape, minval=-bound, maxval=bound)
+            jax.random.uniform(k, shape, minval=-bound, maxval=bound, dtype=jnp.float32)
             for k, shape in zip(jax.random.split(key), ((size, 2), (2,)), strict=True)
         ]
         start = AlignedReward(kernel=draws[0], bias=draws[1], discount_logit=number(4.6))

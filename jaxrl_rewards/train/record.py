@@ -14,11 +14,12 @@ import numpy as np
 
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.files import atomic_write_json, jsonable
+from jaxrl_rewards.train.fingerprint import static_parts
 
 CONFIG = "config.json"
 TRACES = (CONFIG, "metrics.jsonl", "checkpoints")
 """Any of these in a folder means that it holds a run."""
-COMPARED = ("config", "hparams", "key", "num_seeds", "vmap_hparams")
+COMPARED = ("config", "hparams", "static", "key", "num_seeds", "vmap_hparams")
 """What must be the same for a run to be resumed."""
 _DISTRIBUTIONS = ("jaxrl-rewards", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 _SMALL = 64
@@ -34,6 +35,7 @@ def facts(
         "hparams": {
             jax.tree_util.keystr(path).lstrip("."): _summary(leaf) for path, leaf in leaves
         },
+        "static": static_parts(hparams),
         "key": {
             "implementation": str(jax.random.key_impl(key)),
             "data": np.asarray(jax.random.key_data(key)).tolist(),

@@ -76,7 +76,7 @@ def softmax_policy(theta: Float[Array, "S A"]) -> Float[Array, "S A"]:
 
 def play(key: jax.Array, sampler: Sampler, policy: Float[Array, "S A"], steps: int) -> Episode:
     """One episode of a policy, cut after `steps` steps."""
-    units = jax.random.uniform(key, (steps + 1, 2))
+    units = jax.random.uniform(key, (steps + 1, 2), dtype=jnp.float32)
     cumulative = jnp.cumsum(policy, axis=-1)
     cumulative = cumulative / cumulative[:, -1:]
 
@@ -248,10 +248,10 @@ def q_learning(
 
     def episode(q_values, key):
         key_start, key_units, key_ties = jax.random.split(key, 3)
-        units = jax.random.uniform(key_units, (steps, 3))
-        noise = jax.random.uniform(key_ties, (steps, shape[1]))
+        units = jax.random.uniform(key_units, (steps, 3), dtype=jnp.float32)
+        noise = jax.random.uniform(key_ties, (steps, shape[1]), dtype=jnp.float32)
         noise = noise if ties == "random" else jnp.zeros_like(noise)
-        first = draw_start(sampler, jax.random.uniform(key_start, ()))
+        first = draw_start(sampler, jax.random.uniform(key_start, (), dtype=jnp.float32))
 
         def step(carry, drawn):
             q_values, state, over = carry
