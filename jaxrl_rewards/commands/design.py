@@ -19,6 +19,12 @@ from jaxrl_rewards.reward_design import explicable
 from jaxrl_rewards.reward_design.explicable.greedy import ENOUGH
 from jaxrl_rewards.reward_design.explicable.programme import HORIZONS, SLACK, TIE_BREAKS
 
+MOST_PAIRS = 2048
+MOST_STEPS = 10_000
+LARGEST = 1e30
+MOST_OF_OWN = 1e3
+"""Beyond this multiple of the task's rewards, gaps that the task asks for are lost in rounding."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Design the reward of a tabular simulator; write its table, picture and numbers."""
@@ -43,12 +49,28 @@ def parser() -> argparse.ArgumentParser:
         "states).",
     )
     found.add_argument("model", type=Path, help="the .npz file")
+    _add_task_options(found)
+    _add_reward_options(found)
+    found.add_argument("--out", type=Path, default=Path("runs/design"), help="folder to write")
+    return found
+
+
+def _add_task_options(found: argparse.ArgumentParser) -> None:
     found.add_argument(
         "--discount",
         type=float,
         default=0.95,
         help="what a reward is worth one step later, in [0, 1) (default 0.95)",
     )
+    found.add_argument("--actions", nargs="+", default=[], help="names of the actions, in order")
+    found.add_argument(
+        "--grid", type=int, nargs=2, metavar=("ROWS", "COLUMNS"),
+        help="draw the first ROWS x COLUMNS states as cells, row 0 at the bottom; needs the "
+        "actions up, left, down and right",
+    )  # fmt: skip
+
+
+def _add_reward_options(found: argparse.ArgumentParser) -> None:
     found.add_argument(
         "--budget",
         type=int,
@@ -67,7 +89,8 @@ def parser() -> argparse.ArgumentParser:
         "--max-reward",
         type=float,
         default=None,
-        help="largest reward or penalty (default: the largest |R| of the task)",
+        help="largest reward or penalty, at most 1000 times the largest |R| of the task (default: "
+        "the largest |R|)",
     )
     found.add_argument(
         "--horizons",
@@ -85,14 +108,6 @@ def parser() -> argparse.ArgumentParser:
         "the least sum of absolute values, or the one that the solver finds first (default "
         "largest)",
     )
-    found.add_argument("--actions", nargs="+", default=[], help="names of the actions, in order")
-    found.add_argument(
-        "--grid", type=int, nargs=2, metavar=("ROWS", "COLUMNS"),
-        help="draw the first ROWS x COLUMNS states as cells, row 0 at the bottom; needs the "
-        "actions up, left, down and right",
-    )  # fmt: skip
-    found.add_argument("--out", type=Path, default=Path("runs/design"), help="folder to write")
-    return found
 
 
 def check_goals(model: TabularModel, goals: Sequence[int]) -> None:
@@ -134,22 +149,16 @@ def named(model: TabularModel, options: Any) -> TabularModel:
 
 def design(model: TabularModel, options: Any) -> tuple[dict[str, Any], np.ndarray]:
     """What to store about the design, and the reward `[S, A]`."""
-    if not model.reward_states:
-        raise InputError(
-            f"R of {model.name} is 0 everywhere, so no action is better than another; give the "
-            "task's reward"
-        )
-    largest = options.max_reward
-    if largest is None:
-        largest = float(np.abs(model.reward).max())
+    largest = checked_bound(model, options)
     problem = explicable.DesignProblem.of(
         model, max_reward=largest, horizons=tuple(options.horizons)
     )
 
     def report(step: int, objective: float) -> None:
+        missing = f"is still {objective:.3g} too small" if objective > 0.0 else "is large enough"
         print(
             f"state {step} of at most {options.budget} added: on average the best action's "
-            f"advantage is still {objective:.3g} too small"
+            f"advantage {missing}"
         )
 
     found = explicable.select_states(
@@ -178,6 +187,32 @@ def design(model: TabularModel, options: Any) -> tuple[dict[str, Any], np.ndarra
     return record, chosen.reward
 
 
+def checked_bound(model: TabularModel, options: Any) -> float:
+    """The largest reward that is allowed; InputError for sizes that the design cannot take."""
+    pairs = model.num_states * model.num_actions
+    if pairs > MOST_PAIRS:
+        raise InputError(
+            f"{model.name} has {pairs} pairs of state and action, more than the {MOST_PAIRS} that "
+            "fit into memory; merge states"
+        )
+    if max(options.horizons) > MOST_STEPS:
+        raise InputError(f"--horizons must be at most {MOST_STEPS}, got {max(options.horizons)}")
+    if not model.reward_states:
+        raise InputError(
+            f"R of {model.name} is 0 everywhere, so no action is better than another; give the "
+            "task's reward"
+        )
+    own = float(np.abs(model.reward).max())
+    bound = own if options.max_reward is None else options.max_reward
+    for name, size in (("the largest |R|", own), ("--max-reward", bound)):
+        if 0.0 < size < 1.0 / LARGEST or size > LARGEST:
+            raise InputError(
+                f"{name} is {size:.3g} for {model.name}; use units in which it lies between "
+                f"{1.0 / LARGEST:g} and {LARGEST:g}"
+            )
+    return min(bound, MOST_OF_OWN * own)
+
+
 def checked_design(
     model: TabularModel,
     problem: explicable.DesignProblem,
@@ -202,7 +237,8 @@ def checked_design(
     raise InputError(
         f"no designed reward passed the check: in state {model.state_name(verdict.state)} action "
         f"{model.action_name(verdict.action)} would be as good as the best, though the task loses "
-        f"{verdict.loss:.3g} by it; raise --max-reward or --discount, or name other --goals"
+        f"{verdict.loss:.3g} by it; raise --max-reward, name other --goals, or choose a --discount "
+        "further from 0 and from 1"
     )
 
 

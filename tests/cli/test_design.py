@@ -111,6 +111,10 @@ def test_cells_of_a_grid_are_named(tmp_path):
         (("line.npz", "--actions", "a", "b", "b"), "one action twice"),
         (("line.npz", "--grid", "9", "9"), "--grid 9 9 does not fit"),
         (("line.npz", "--grid", "2", "10"), "--grid needs --actions"),
+        (("line.npz", "--max-reward", "1e300"), "--max-reward is 1e+300"),
+        (("line.npz", "--horizons", "1000000000"), "--horizons must be at most 10000"),
+        (("large.npz",), "large.npz has 2050 pairs of state and action"),
+        (("huge.npz",), "the largest |R| is 1e+300"),
         (("idle.npz",), "R of idle.npz is 0 everywhere"),
         (("line.npz", "--tie-break", "coin"), "coin"),
     ],
@@ -126,7 +130,14 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
         transition=model.transition, reward=0 * model.reward, start=model.start,
         terminal=model.terminal, discount=model.discount,
     ))  # fmt: skip
+    save_tabular_model("huge.npz", type(model)(
+        transition=model.transition, reward=1e299 * model.reward, start=model.start,
+        terminal=model.terminal, discount=model.discount,
+    ))  # fmt: skip
+    arrays = {"T": np.ones((2, 1025, 2)) / 2, "R": np.ones((2, 1025)), "init": np.ones(2) / 2}
+    np.savez("large.npz", **arrays, terminal=np.zeros(2, bool))
+    before = sorted(file.name for file in tmp_path.iterdir())
     assert call(*arguments) == 2
     shown = capsys.readouterr().err
     assert words in shown and "Traceback" not in shown
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["idle.npz", "line.npz"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == before

@@ -299,13 +299,16 @@ def _explain(
         bounds=[(None, None)] * free + [(0.0, None)] * size,
         method=METHOD,
     )
+    largest = unit * problem.max_reward
+    if result.x is None:
+        return f"the solver finds no reward with |R| <= {largest:g}; raise max_reward"
     violation = unit * result.x[free:].reshape(problem.shape)
     state, action = np.unravel_index(int(np.argmax(violation)), problem.shape)
     needed = unit * problem.required_gaps()[state, action]
     shown = f"{len(states)} states" if len(states) > 12 else f"states {list(states)}"
     return (
-        f"no reward on {shown} with |R| <= {unit * problem.max_reward:g} keeps the best actions "
-        f"best: in state {state} the best action should be better than action {action} by "
+        f"no reward on {shown} with |R| <= {largest:g} keeps the best actions best: "
+        f"in state {state} the best action should be better than action {action} by "
         f"{needed:.3g}, and {violation[state, action]:.3g} of it is missing; reward more states "
         "(the goals first), raise max_reward, or list ties among optimal actions"
     )
