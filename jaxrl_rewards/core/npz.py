@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import io
 import math
 import os
 import re
@@ -17,8 +16,8 @@ import numpy as np
 
 from jaxrl_rewards.core.errors import InputError
 
-LIMIT_BYTES = 1 << 29
-"""Of the file, and of all arrays that are asked for together."""
+LIMIT_BYTES = 1 << 28
+"""Of the file, and of all arrays that are asked for together; their users make copies."""
 _MAGIC = b"\x93NUMPY"
 _LENGTH_BYTES = {1: 2, 2: 4, 3: 4}
 """How many bytes hold the length of the header, by version of the format."""
@@ -45,8 +44,8 @@ def read_npz(
     """
     path = Path(path)
     try:
-        content = _content(path, limit_bytes)
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        _check_file(path, limit_bytes)
+        with open(path, "rb") as stream, zipfile.ZipFile(stream) as archive:
             members = _members(archive)
             wanted = _wanted(members, names, optional, path)
             return _arrays(archive, {name: members[name] for name in wanted}, path, limit_bytes)
@@ -56,8 +55,8 @@ def read_npz(
         raise _unreadable(path, error) from error
 
 
-def _content(path: Path, limit_bytes: int) -> bytes:
-    """The bytes of a regular file; a pipe or a device would block, or never end."""
+def _check_file(path: Path, limit_bytes: int) -> None:
+    """Only regular files are opened: a pipe or a device would block, or never end."""
     facts = os.stat(path)
     if not stat.S_ISREG(facts.st_mode):
         raise _unreadable(path, "it is no regular file")
@@ -66,7 +65,6 @@ def _content(path: Path, limit_bytes: int) -> bytes:
             f"{path} has {facts.st_size} bytes, more than the {limit_bytes} that are read; save "
             "fewer or smaller arrays"
         )
-    return path.read_bytes()
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:

@@ -195,7 +195,7 @@ def _json_records(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _array_records(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     known = {name for names in NAMES.values() for name in names}
-    columns = read_npz(file, optional=sorted(known))
+    columns = read_npz(file, optional=sorted(known), limit_bytes=1 << 30)
     counts = {name: len(a) if a.ndim else -1 for name, a in columns.items()}
     if len(set(counts.values())) > 1 or -1 in counts.values():
         text = ", ".join(f"{name} {columns[name].shape}" for name in sorted(columns))

@@ -147,7 +147,7 @@ def weight_table(
 def _columns(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         raise InputError(f"there is no file {path}")
-    columns = read_npz(path)
+    columns = read_npz(path, limit_bytes=1 << 30)
     missing = [name for name in COLUMNS if name not in columns]
     if missing:
         raise InputError(f"{path} has no column {missing[0]!r}; it has {', '.join(columns)}")
