@@ -130,6 +130,7 @@ def evaluate_run(folder: Path, options: Any) -> int:
     import numpy as np
 
     from jaxrl_rewards.commands.train_ppo import build_ppo
+    from jaxrl_rewards.learners.api import one_seed
     from jaxrl_rewards.studies.reproduce import summarise
     from jaxrl_rewards.train.checkpoint import load_state
     from jaxrl_rewards.train.evaluation import evaluate_policy
@@ -153,7 +154,7 @@ def evaluate_run(folder: Path, options: Any) -> int:
     key = jax.random.key(options.seed)
     returns = []
     for index in range(seeds or 1):
-        single = state if seeds is None else jax.tree.map(lambda leaf, i=index: leaf[i], state)
+        single = state if seeds is None else one_seed(state, index)
         result = evaluate_policy(learner, single, env, learner.hparams.env_params, key, episodes)
         returns.append(np.asarray(result["returns"]))
     per_seed = [float(np.mean(values)) for values in returns]

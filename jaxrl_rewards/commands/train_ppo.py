@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from jaxrl_rewards.commands.arguments import parse
+from jaxrl_rewards.commands.reward_options import split_reward_options
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.json_files import parse_json
 from jaxrl_rewards.learners.ppo import PPOConfig, PPOHParams, make_ppo
+from jaxrl_rewards.learners.presets import PRESETS, preset
 from jaxrl_rewards.rewards.schedule import Linear
 
 
@@ -24,6 +26,9 @@ class PPOTask:
     """Name of the world; `jaxrl-rewards list` shows all."""
     out: Path | None = None
     """Folder of the run; runs/ppo-ENV by default."""
+    preset: str = "auto"
+    """Recipe that sets the other flags' defaults: auto (the world's own, where it has one), none,
+    or the name of a world that has one."""
     steps: int = 500_000
     """Environment steps per seed."""
     seeds: int = 1
@@ -47,9 +52,13 @@ class PPOTask:
     value_coefficient: float = 0.5
     """Weight of the value loss."""
     max_grad_norm: float = 0.5
-    """Global norm to which gradients are clipped."""
+    """Norm to which the gradients of actor and critic are clipped."""
+    critic_learning_rate: float | None = None
+    """The critic's own step size; the learning rate when not given."""
+    target_kl: float = 0.06
+    """With --adapt-to-kl: how far an update moves the policy (KL divergence)."""
     reward_weights: str = "{}"
-    """JSON object: new weights of the world's reward terms, e.g. '{"torque": 0.0}'."""
+    """New weights of reward terms: --reward.torque 0, or --reward-weights torque=0 angle=2."""
     chunk: int = 10
     """Updates per logged row."""
     checkpoint_every: int | None = None
@@ -64,10 +73,39 @@ class PPOTask:
 
 def main(arguments: Sequence[str]) -> int:
     """Parse the flags and train."""
+    arguments = split_reward_options(arguments)
     task = parse(
-        PPOTask, arguments, prog="jaxrl-rewards train ppo", description="Train PPO on a world."
+        PPOTask,
+        arguments,
+        prog="jaxrl-rewards train ppo",
+        description="Train PPO on a world.",
+        default=recommended(arguments),
     )
     return run_ppo(task)
+
+
+def recommended(arguments: Sequence[str]) -> PPOTask:
+    """What flags are by default: the recipe of the world that is named, where there is one."""
+    chosen = {"--env": PPOTask.env, "--preset": PPOTask.preset}
+    for index, token in enumerate(arguments):
+        name, given, value = token.partition("=")
+        if name in chosen:
+            chosen[name] = value if given else "".join(arguments[index + 1 : index + 2])
+    name = chosen["--env"] if chosen["--preset"] == "auto" else chosen["--preset"]
+    if chosen["--preset"] == "none" or (chosen["--preset"] == "auto" and name not in PRESETS):
+        return PPOTask(env=chosen["--env"])
+    try:
+        recipe = preset(name)
+    except ValueError as error:
+        raise InputError(f"--preset: {error}") from None
+    return PPOTask(
+        env=chosen["--env"],
+        preset=chosen["--preset"],
+        steps=recipe.steps,
+        anneal=recipe.anneal,
+        ppo=PPOConfig(**recipe.config),
+        **recipe.hparams,
+    )
 
 
 def run_ppo(task: Any) -> int:
@@ -94,6 +132,8 @@ def _check(task: Any) -> None:
         "entropy_coefficient": (math.isfinite(task.entropy_coefficient), "finite"),
         "value_coefficient": (math.isfinite(task.value_coefficient), "finite"),
         "max_grad_norm": (task.max_grad_norm > 0, "above 0"),
+        "critic_learning_rate": (0 <= (task.critic_learning_rate or 0) < math.inf, "at least 0"),
+        "target_kl": (0 < task.target_kl < math.inf, "above 0 and finite"),
         "seed": (0 <= task.seed < 2**32, "between 0 and 2**32 - 1"),
         "checkpoint_every": ((task.checkpoint_every or 1) >= 1, "at least 1"),
         "chunk": (task.chunk >= 1, "at least 1"),
@@ -138,7 +178,7 @@ def _train(task: Any, mesh: Any) -> int:
             config=config,
             mesh=mesh,
             show=("episode_return",),
-            log=("jsonl", "tensorboard") if task.tensorboard else ("jsonl",),
+            log=("jsonl", "curves", *(("tensorboard",) if task.tensorboard else ())),
             title=f"PPO on {task.env}",
         )
     except NonFiniteUpdates as error:
@@ -176,8 +216,11 @@ def build_ppo(task: Any) -> tuple[Any, Any]:
 
     env = registry.make(task.env)
     params = env.default_params()
-    weights = reward_weights(task.reward_weights, params.reward)
-    params = params.replace(reward=weights)
+    try:
+        reward = params.reward.with_weights(parse_json(task.reward_weights, "it", dict))
+    except ValueError as error:
+        raise InputError(f"--reward-weights: {error}") from None
+    params = params.replace(reward=reward)
     samples = task.ppo.num_envs * task.ppo.unroll_length
     updates = max(1, round(task.steps / samples))
     rate: Any = task.learning_rate
@@ -192,32 +235,10 @@ def build_ppo(task: Any) -> tuple[Any, Any]:
         entropy_coefficient=task.entropy_coefficient,
         value_coefficient=task.value_coefficient,
         max_grad_norm=task.max_grad_norm,
+        critic_learning_rate=task.critic_learning_rate,
+        target_kl=task.target_kl,
     )
     try:
         return env, make_ppo(env, task.ppo, hparams=hparams)
     except ValueError as error:
         raise InputError(f"PPO cannot train {task.env}: {error}") from error
-
-
-def reward_weights(text: str, reward: Any) -> Any:
-    """The world's reward with the weights that a JSON object names replaced."""
-    import jax.numpy as jnp
-
-    wanted = parse_json(text, f"--reward-weights {text[:80]!r}", dict, finite=False)
-    if not wanted:
-        return reward
-    for name, value in wanted.items():
-        if name not in reward.names:
-            raise InputError(
-                f"--reward-weights names {name!r}, but the world's reward has the terms "
-                f"{', '.join(reward.names)}"
-            )
-        finite = isinstance(value, (int, float)) and abs(value) < float("inf")
-        if isinstance(value, bool) or not finite:
-            raise InputError(f"--reward-weights: the weight of {name!r} must be a number")
-    total = reward * 1.0
-    weights = tuple(
-        jnp.asarray(wanted[name], jnp.float32) if name in wanted else weight
-        for name, weight in zip(total.names, total.weights, strict=True)
-    )
-    return total.replace(weights=weights)

@@ -42,7 +42,7 @@ def check_env(env: Any, params: Any = None, *, run: bool = False) -> None:
     _check_instance(env)
     spec = env.spec
     _check_spec(spec)
-    params = env.default_params() if params is None else params
+    params = _settled(env.default_params() if params is None else params)
     reward = getattr(params, "reward", None)
     if callable(reward) and not hasattr(reward, "evaluate"):
         raise TypeError(
@@ -60,6 +60,17 @@ def check_env(env: Any, params: Any = None, *, run: bool = False) -> None:
     _check_valid_actions(spec, first.obs)
     if run:
         _check_numbers(env, params)
+
+
+def _settled(params: Any) -> Any:
+    """The params with rewards whose schedules are resolved."""
+
+    def scheduled(node: Any) -> bool:
+        return hasattr(node, "at") and hasattr(node, "evaluate")
+
+    return jax.tree.map(
+        lambda node: node.at(0) if scheduled(node) else node, params, is_leaf=scheduled
+    )
 
 
 def _check_instance(env: Any) -> None:

@@ -30,7 +30,9 @@ from jaxrl_rewards.learners.normaliser import (
 )
 from jaxrl_rewards.learners.optimise import group_names
 from jaxrl_rewards.learners.ppo_loss import Batch
+from jaxrl_rewards.learners.presets import preset
 from jaxrl_rewards.networks.actor_critic import ActorCritic, mlp_actor_critic
+from jaxrl_rewards.rewards.schedule import Linear
 from jaxrl_rewards.rollout.autoreset import AutoReset
 from jaxrl_rewards.rollout.collect import Worlds, collect, start_worlds
 from jaxrl_rewards.rollout.statistics import EpisodeStatistics, init_statistics, update_statistics
@@ -39,6 +41,11 @@ from jaxrl_rewards.rollout.statistics import EpisodeStatistics, init_statistics,
 @dataclasses.dataclass(frozen=True)
 class PPOConfig(CollectConfig, OptimiseConfig, NetworkConfig):
     """Static sizes and switches of PPO; part of the compile key."""
+
+    @classmethod
+    def for_env(cls, name: str, **changes: Any) -> PPOConfig:
+        """The sizes of the recipe for the world `name`, with `changes`."""
+        return cls(**{**preset(name).config, **changes})
 
     def __post_init__(self):
         CollectConfig.__post_init__(self)
@@ -75,6 +82,19 @@ class PPOHParams:
     target_kl: Any = 0.06
     """KL divergence of old to new policy per update, with `adapt_to_kl`; `learning_rate` is then
     where the actor's rate starts."""
+
+    @classmethod
+    def for_env(cls, name: str, env_params: Any, **changes: Any) -> PPOHParams:
+        """The numbers of the recipe for the world `name`, with `changes`; its learning rate falls
+        to 0 over the recipe's steps where it says so."""
+        recipe = preset(name)
+        numbers = {**recipe.hparams, **changes}
+        if recipe.anneal and "learning_rate" not in changes:
+            config = PPOConfig.for_env(name)
+            updates = recipe.steps / (config.num_envs * config.unroll_length)
+            start = numbers.get("learning_rate", 2.5e-4)
+            numbers["learning_rate"] = Linear(start=start, stop=0.0, begin=0.0, end=updates)
+        return cls(env_params=env_params, **numbers)
 
 
 def make_ppo(
