@@ -5,10 +5,10 @@ import pytest
 from barfi_cases import TINY
 
 from jaxrl_rewards.reward_design import barfi_loop
-from jaxrl_rewards.studies import barfi_arms
+from jaxrl_rewards.networks.cosine_basis import cosine_basis
 
 
 @pytest.fixture(scope="module")
 def square():
     env = jaxrl_envs.make("gridworld-continuous")
-    return barfi_loop.Barfi(env, barfi_arms.cosine_features, TINY)
+    return barfi_loop.Barfi(env, cosine_basis, TINY)
