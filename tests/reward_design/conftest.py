@@ -4,8 +4,8 @@ import jaxrl_envs
 import pytest
 from barfi_cases import TINY
 
-from jaxrl_rewards.reward_design import barfi_loop
 from jaxrl_rewards.networks.cosine_basis import cosine_basis
+from jaxrl_rewards.reward_design import barfi_loop
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import pytest
 from barfi_cases import TINY, settings_of
 
 from jaxrl_rewards.core import InputError
-from jaxrl_rewards.reward_design import barfi, barfi_loop
 from jaxrl_rewards.networks.cosine_basis import cosine_basis
+from jaxrl_rewards.reward_design import barfi, barfi_loop
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from jaxrl_rewards.reward_design import barfi_loop
+from jaxrl_rewards.studies.api import StudyResult
 from jaxrl_rewards.studies.barfi import arms as of
 from jaxrl_rewards.studies.barfi import claim as judged
 from jaxrl_rewards.studies.barfi import study
-from jaxrl_rewards.studies.api import StudyResult
 
 
 def result(late=False, **final):
@@ -42,7 +42,7 @@ def result(late=False, **final):
         ({of.NAIVE: [11.0] * 8}, "final return, naive sum"),
         ({of.WRONG: [96.0] * 6 + [57.0] * 2}, None),
         ({of.WRONG: [96.0] * 5 + [94.0] * 3}, "share of seeds at 95, B"),
-        ({of.FROZEN: [40.0] * 8}, "final return, B less A"),
+        ({of.FROZEN: [40.0] * 8}, "final return, B minus A"),
         ({of.ZERO + of.MANY: [94.0] * 512}, "final return, C minus r_p only"),
         ({of.ZERO + of.MANY: [98.0] * 504 + [0.0] * 8}, None),
         ({of.ZERO + of.MANY: [98.0] * 496 + [0.0] * 16}, "final return, C minus r_p only"),
