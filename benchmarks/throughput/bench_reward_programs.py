@@ -27,8 +27,8 @@ from jaxrl_rewards.reward_design.programs.reward import ProgramReward
 from jaxrl_rewards.reward_design.programs.slots import compile_slots, run_slots, slots_of
 from jaxrl_rewards.reward_design.programs.tape import compile_tape, run_tape
 from jaxrl_rewards.rewards.base import RewardOutput
-from jaxrl_rewards.studies.eureka import EurekaConfig
-from jaxrl_rewards.studies.eureka_worlds import EXPERT, at_stairs, keydoor_task
+from jaxrl_rewards.studies.eureka.study import EurekaConfig
+from jaxrl_rewards.studies.eureka.train.tasks import EXPERT, at_stairs, keydoor_task
 
 SIZES = {
     "32 worlds x 64 steps x 10 updates": ({}, 64, None),

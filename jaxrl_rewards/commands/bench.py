@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxrl_rewards.commands.arguments import choose
 from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.train.arguments import choose
 
 SUITES = {
     "ppo": "trained steps/s of PPO on CartPole and Pendulum, against rejax and brax",

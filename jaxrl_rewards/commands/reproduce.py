@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from jaxrl_rewards.commands.arguments import choose, parse
+from jaxrl_rewards.train.arguments import choose, parse
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxrl_rewards.commands.arguments import parse
 from jaxrl_rewards.studies import gui_pointing
 from jaxrl_rewards.studies.gui_pointing import PointingConfig
+from jaxrl_rewards.train.arguments import parse
 
 
 @dataclasses.dataclass(frozen=True)

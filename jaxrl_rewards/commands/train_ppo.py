@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxrl_rewards.commands.arguments import parse
 from jaxrl_rewards.commands.reward_options import split_reward_options
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.json_files import parse_json
 from jaxrl_rewards.learners.ppo import PPOConfig, PPOHParams, make_ppo
 from jaxrl_rewards.learners.presets import PRESETS, preset
 from jaxrl_rewards.rewards.schedule import Linear
+from jaxrl_rewards.train.arguments import parse
 
 
 @dataclasses.dataclass(frozen=True)

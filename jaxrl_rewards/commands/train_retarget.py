@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxrl_rewards.commands.arguments import parse
 from jaxrl_rewards.commands.retarget.avatar import absolute_character
 from jaxrl_rewards.commands.retarget.task import (
     RetargetTask,
@@ -26,6 +25,7 @@ from jaxrl_rewards.commands.retarget.task import (
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.files import atomic_write_json
 from jaxrl_rewards.core.json_files import read_json
+from jaxrl_rewards.train.arguments import parse
 
 TRANSIENT = ("out", "resume", "steps", "time_limit_minutes", "final_episodes", "picture_seconds",
              "stop_at_followed")  # fmt: skip

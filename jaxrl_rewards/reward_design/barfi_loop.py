@@ -182,6 +182,22 @@ def reward_start(features: int, auxiliary: Float[Array, "K"] | Any, discount_log
     )
 
 
+def random_reward_start(
+    features: int, key: jax.Array, terms: int = 1, discount_logit: float = 4.6
+) -> AlignedReward:
+    """An `AlignedReward` drawn as a dense layer is: uniform within `±1 / sqrt(features)`."""
+    bound = features**-0.5
+    kernel, bias = [
+        jax.random.uniform(k, shape, minval=-bound, maxval=bound, dtype=jnp.float32)
+        for k, shape in zip(
+            jax.random.split(key), ((features, 1 + terms), (1 + terms,)), strict=True
+        )
+    ]
+    return AlignedReward(
+        kernel=kernel, bias=bias, discount_logit=jnp.asarray(discount_logit, jnp.float32)
+    )
+
+
 class Barfi:
     """BARFI on a world with discrete actions and named reward terms.
 
@@ -223,6 +239,43 @@ class Barfi:
                 f"{self.env.spec.name} has no reward term {unknown[0]!r}; it has {', '.join(names)}"
             )
         return jnp.asarray([weights.get(name, 0.0) for name in names], jnp.float32)
+
+    def settings(
+        self,
+        primary: dict[str, float],
+        auxiliary: dict[str, float],
+        *,
+        start: AlignedReward,
+        warmup: AlignedReward,
+        restart: dict[str, float] | None = None,
+        **numbers: float,
+    ) -> BarfiSettings:
+        """Settings from plain numbers, with one auxiliary column.
+
+        `primary` and `auxiliary` weigh the world's reward terms by name; the other numbers of
+        `BarfiSettings` follow by name, of which `potential`, `exploration` and `damping` are 0
+        unless given. `restart` holds the fields of `RestartRule`; without it
+        the policy never starts anew.
+        """
+        numbers = {"potential": 0.0, "exploration": 0.0, "damping": 0.0} | numbers
+        rule = {"threshold": -jnp.inf, "signal": -jnp.inf, "patience": 1, "warmup": 0, "keep": 0.0}
+        rule |= restart or {}
+        whole = ("patience", "warmup")
+        potential = jnp.asarray([numbers.pop("potential")], jnp.float32)
+        return BarfiSettings(
+            primary=self.term_weights(primary),
+            auxiliary=self.term_weights(auxiliary)[:, None],
+            potential=potential,
+            warmup=warmup,
+            start=start,
+            restart=RestartRule(
+                **{
+                    name: jnp.asarray(value, jnp.int32 if name in whole else jnp.float32)
+                    for name, value in rule.items()
+                }
+            ),
+            **{name: jnp.asarray(value, jnp.float32) for name, value in numbers.items()},
+        )
 
     def collect(
         self, theta: PyTree, key: jax.Array, settings: BarfiSettings, params: Any

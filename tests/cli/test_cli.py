@@ -121,8 +121,8 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
 
 
 def test_switches_stand_alone_or_with_a_value():
-    from jaxrl_rewards.commands.arguments import parse
     from jaxrl_rewards.commands.train_ppo import PPOTask
+    from jaxrl_rewards.train.arguments import parse
 
     def read(*arguments):
         return parse(PPOTask, arguments, prog="x", description="x")

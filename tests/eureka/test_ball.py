@@ -8,7 +8,9 @@ import pytest
 from jaxrl_rewards.core.quantities import Quantity
 from jaxrl_rewards.reward_design.programs.parser import parse_program
 from jaxrl_rewards.reward_design.programs.slots import slots_of
-from jaxrl_rewards.studies import eureka_physics as ball
+from jaxrl_rewards.studies.eureka.train import tasks
+
+from jaxrl_envs.control import ball_around_wall as ball  # isort: skip
 
 _STILL, RIGHT, LEFT, UP, DOWN = range(5)
 WORLDS = 16
@@ -71,7 +73,7 @@ def test_the_way_around_reaches_the_goal_and_progress_adds_up():
     assert len(np.unique(observed)) > 30
 
 
-@pytest.mark.parametrize("text", [ball.NAIVE, ball.EXPERT])
+@pytest.mark.parametrize("text", [tasks.BALL_NAIVE, tasks.BALL_EXPERT])
 def test_the_human_rewards_are_programs_of_the_slot_form(text):
     assert all(isinstance(one, Quantity) for one in ball.QUANTITIES.values())
     assert slots_of(parse_program(text, ball.QUANTITIES))

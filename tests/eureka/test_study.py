@@ -1,20 +1,21 @@
 """The study in small: arms of equal budget, the claim's arithmetic, pictures, the command."""
 
-import dataclasses
 import json
 
 import jax
 import numpy as np
 import pytest
 
-from jaxrl_rewards.commands import train_eureka
 from jaxrl_rewards.core import InputError
+from jaxrl_rewards.reward_design.eureka import lockstep
 from jaxrl_rewards.reward_design.eureka.offline import EvolutionProposer
 from jaxrl_rewards.reward_design.eureka.recording import RecordingProposer
-from jaxrl_rewards.studies import eureka, eureka_arms
 from jaxrl_rewards.studies.api import StudyResult
-from jaxrl_rewards.studies.eureka_claim import claim, ratio
-from jaxrl_rewards.studies.eureka_render import draw_rooms
+from jaxrl_rewards.studies.eureka import arms as of
+from jaxrl_rewards.studies.eureka import study as eureka
+from jaxrl_rewards.studies.eureka.claim import claim
+from jaxrl_rewards.studies.eureka.train import TRAIN
+from jaxrl_rewards.studies.eureka.train.render import draw_rooms
 from tests.eureka.toys import QUANTITIES, toy_fitness
 
 from jaxrl_envs.registry import make  # isort: skip
@@ -57,16 +58,22 @@ class ToyTrainer:
         )
 
 
-@pytest.mark.parametrize("arm", list(eureka_arms.ARMS))
+@pytest.mark.parametrize("arm", list(of.ARMS))
 def test_all_arms_spend_the_same(arm):
-    config = dataclasses.replace(TINY, candidates=8, seeds=4, generations=3, search_seeds=3)
-    bench = eureka_arms.Bench(ToyTrainer(), QUANTITIES, config)
+    sizes = lockstep.Sizes(
+        search_seeds=3, candidates=8, generations=3, seeds=4, rescored=2, final_seeds=2
+    )
+    bench = lockstep.Bench(ToyTrainer(), QUANTITIES, sizes)
     shares = []
-    found = eureka_arms.run_arm(
-        eureka_arms.ARMS[arm], bench, jax.random.key(0), lambda share: shares.append(share)
+    found = lockstep.search_in_lockstep(
+        bench,
+        of.ARMS[arm].proposers(0, sizes),
+        jax.random.key(0),
+        racing=of.ARMS[arm].racing,
+        report=shares.append,
     )
     search = 8 * 4 * 3
-    assert bench.trainer.trained == 3 * (search + config.rescored * 4 + config.final_seeds)
+    assert bench.trainer.trained == 3 * (search + sizes.rescored * 4 + sizes.final_seeds)
     assert shares == sorted(shares) and shares[-1] == 1.0
     assert found.good.shape == found.best.shape == (3, 3)
     assert len(found.retrained) == len(found.winners) == 3
@@ -108,9 +115,11 @@ def test_a_failed_claim_is_seen():
         assert not claim(bad, eureka.EurekaConfig()).passed
 
 
-def test_a_ratio_of_means_and_its_interval():
-    value, (low, high) = ratio(np.asarray([0.2, 0.4]), np.asarray([0.6, 0.6]))
-    assert value == pytest.approx(2.0) and low == pytest.approx(1.5) and high == pytest.approx(3.0)
+def test_the_sizes_of_a_task():
+    sizes = eureka.EurekaConfig().sizes
+    assert sizes() == lockstep.Sizes()
+    assert (sizes("swing-up").candidates, sizes("swing-up").seeds) == (8, 4)
+    assert (sizes("ball").generations, sizes("ball").seeds) == (3, 2)
 
 
 def test_rooms_are_drawn():
@@ -132,13 +141,13 @@ def test_rooms_are_drawn():
 )
 def test_wrong_flags_are_named(flags, word, tmp_path):
     with pytest.raises(InputError, match=word):
-        train_eureka.main([*flags, "--out", str(tmp_path)])
+        TRAIN.main([*flags, "--out", str(tmp_path)])
 
 
 def test_a_chat_search_needs_an_address(monkeypatch, tmp_path):
     monkeypatch.delenv("JAXRL_CHAT_URL", raising=False)
     with pytest.raises(InputError, match="JAXRL_CHAT_URL"):
-        train_eureka.main(["--proposer", "chat", "--out", str(tmp_path)])
+        TRAIN.main(["--proposer", "chat", "--out", str(tmp_path)])
 
 
 def test_the_command_searches_listens_and_writes(monkeypatch, tmp_path, capsys):
@@ -156,14 +165,14 @@ def test_the_command_searches_listens_and_writes(monkeypatch, tmp_path, capsys):
     preferences.write_text('{"first": 0, "second": 1, "choice": "first", "generation": 2}\n')
     flags = ["--candidates", "3", "--generations", "2", "--seeds", "1", "--out", str(tmp_path)]
     more = ["--human", str(tmp_path / "human.txt"), "--preferences", str(preferences)]
-    assert train_eureka.main([*flags, *more]) == 0
+    assert TRAIN.main([*flags, *more]) == 0
     written = json.loads((tmp_path / "candidates.json").read_text())
     assert written["counts"] == {"trained": 7}
     assert [c["origin"] for c in written["candidates"]][0] == "human"
     assert (tmp_path / "best.txt").read_text().strip() in capsys.readouterr().out
     assert len((tmp_path / "proposals.jsonl").read_text().splitlines()) == 6
     again = [*flags, "--proposer", "replay", "--recording", str(tmp_path / "proposals.jsonl")]
-    assert train_eureka.main([*again, *more[:2]]) == 0
+    assert TRAIN.main([*again, *more[:2]]) == 0
 
 
 @pytest.mark.slow
@@ -171,7 +180,7 @@ def test_a_tiny_study_runs_from_start_to_verdict():
     seen = []
     result = eureka.run(TINY, lambda text, fraction: seen.append(fraction))
     assert seen == sorted(seen) and seen[-1] == pytest.approx(1.0)
-    assert len(result.arms) == 3 + len(eureka_arms.ARMS)
+    assert len(result.arms) == 3 + len(of.ARMS)
     assert all(len(row["success"]) == 2 for row in result.arms.values())
     assert result.budget["spent"]["keydoor"]["compiles"] == 1
     verdict = claim(result, TINY)

@@ -21,7 +21,7 @@ from jaxrl_rewards.reward_design.programs.quantities import state_quantities
 from jaxrl_rewards.reward_design.programs.reward import ProgramReward
 from jaxrl_rewards.reward_design.programs.slots import compile_slots, slots_of
 from jaxrl_rewards.reward_design.programs.tape import compile_tape
-from jaxrl_rewards.studies.eureka_worlds import EXPERT, at_stairs
+from jaxrl_rewards.studies.eureka.train.tasks import EXPERT, at_stairs
 from tests.eureka.tiny_learner import tiny_learner
 
 from jaxrl_envs.registry import make  # isort: skip

@@ -9,8 +9,8 @@ import subprocess
 import pytest
 import yaml
 
-from jaxrl_rewards.commands.arguments import parse
 from jaxrl_rewards.commands.train_ppo import PPOTask
+from jaxrl_rewards.train.arguments import parse
 from jaxrl_rewards.train.place import ADDRESS, COUNT, INDEX, Place, find_place
 
 COMMAND = ["jaxrl-rewards", "train", "ppo"]

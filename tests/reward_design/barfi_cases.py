@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_rewards.reward_design import barfi, barfi_loop
-from jaxrl_rewards.studies import barfi as study
-from jaxrl_rewards.studies import barfi_arms
+from jaxrl_rewards.studies.barfi import arms as barfi_arms
+from jaxrl_rewards.studies.barfi import study
 
 TINY = barfi_loop.BarfiConfig(
     warmup_rounds=2,

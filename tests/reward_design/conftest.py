@@ -4,11 +4,11 @@ import jaxrl_envs
 import pytest
 from barfi_cases import TINY
 
+from jaxrl_rewards.networks.cosine_basis import cosine_basis
 from jaxrl_rewards.reward_design import barfi_loop
-from jaxrl_rewards.studies import barfi_arms
 
 
 @pytest.fixture(scope="module")
 def square():
     env = jaxrl_envs.make("gridworld-continuous")
-    return barfi_loop.Barfi(env, barfi_arms.cosine_features, TINY)
+    return barfi_loop.Barfi(env, cosine_basis, TINY)

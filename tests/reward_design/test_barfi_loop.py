@@ -8,8 +8,8 @@ import pytest
 from barfi_cases import TINY, settings_of
 
 from jaxrl_rewards.core import InputError
+from jaxrl_rewards.networks.cosine_basis import cosine_basis
 from jaxrl_rewards.reward_design import barfi, barfi_loop
-from jaxrl_rewards.studies import barfi_arms
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_collected_episodes_are_the_worlds(square):
     theta = square.init(jax.random.key(3))
     found = jax.jit(square.collect)(theta, jax.random.key(4), settings, square.env.default_params())
     barfi.check_episodes(found)
-    start = barfi_arms.cosine_features(jnp.full((2,), 0.125))
+    start = cosine_basis(jnp.full((2,), 0.125))
     np.testing.assert_allclose(found.features[:, 0], jnp.stack([start, start]), rtol=1e-6)
     mask = np.asarray(found.mask)
     assert np.all(np.diff(mask, axis=1) <= 0) and np.all(mask[:, 0] == 1)

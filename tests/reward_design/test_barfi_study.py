@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 
 from jaxrl_rewards.reward_design import barfi_loop
-from jaxrl_rewards.studies import barfi as study
-from jaxrl_rewards.studies import barfi_arms, barfi_claim
 from jaxrl_rewards.studies.api import StudyResult
+from jaxrl_rewards.studies.barfi import arms as of
+from jaxrl_rewards.studies.barfi import claim as judged
+from jaxrl_rewards.studies.barfi import study
 
 
 def result(late=False, **final):
     """Results in which every claim holds, with the final returns of some arms replaced."""
-    numbers = {arm: [98.0] * 8 for arm in barfi_arms.ARMS}
-    numbers |= {barfi_claim.NAIVE: [-2.0] * 8, barfi_claim.FROZEN: [0.0] * 8}
-    numbers |= {barfi_claim.RESTARTS_ONLY: [10.0] * 8} | final
+    numbers = {arm: [98.0] * 8 for arm in of.ARMS}
+    numbers |= {of.NAIVE: [-2.0] * 8, of.FROZEN: [0.0] * 8}
+    numbers |= {of.RESTARTS_ONLY: [10.0] * 8, of.ZERO + of.MANY: [98.0] * 512} | final
+    numbers[of.PRIMARY + of.MANY] = list(96.5 + 0.1 * np.arange(512) % 1)
     arms = {
         arm: {
             "final_return": values,
@@ -25,7 +27,8 @@ def result(late=False, **final):
             "centre_weight": [0.5] * 8,
             "visited_weight": [1.2] * 8,
             "discount": [0.9] * 8,
-            "late_restarts": [float(late and arm == barfi_claim.RECOVERED)] * 8,
+            "late_restarts": [float(late and arm == of.RECOVERED)] * 8,
+            **dict.fromkeys(("cosine_series", "cosine_first_order"), [0.5] * 8),
         }
         for arm, values in numbers.items()
     }
@@ -36,27 +39,28 @@ def result(late=False, **final):
     ("final", "missed"),
     [
         ({}, None),
-        ({barfi_claim.NAIVE: [11.0] * 8}, "final return, naive sum"),
-        ({barfi_claim.WRONG: [96.0] * 6 + [57.0] * 2}, None),
-        ({barfi_claim.WRONG: [96.0] * 5 + [94.0] * 3}, "share of seeds at 95, B"),
-        ({barfi_claim.FROZEN: [40.0] * 8}, "final return, B less A"),
-        ({barfi_claim.ZERO: [95.0] * 8}, "final return, C less r_p only"),
-        ({barfi_claim.RECOVERED: [91.0] * 7 + [0.0]}, None),
-        ({barfi_claim.RECOVERED: [91.0] * 6 + [0.0] * 2}, "share of seeds recovered"),
-        ({barfi_claim.RESTARTS_ONLY: [99.0] * 8}, "restarts with less without"),
+        ({of.NAIVE: [11.0] * 8}, "final return, naive sum"),
+        ({of.WRONG: [96.0] * 6 + [57.0] * 2}, None),
+        ({of.WRONG: [96.0] * 5 + [94.0] * 3}, "share of seeds at 95, B"),
+        ({of.FROZEN: [40.0] * 8}, "final return, B minus A"),
+        ({of.ZERO + of.MANY: [94.0] * 512}, "final return, C minus r_p only"),
+        ({of.ZERO + of.MANY: [98.0] * 504 + [0.0] * 8}, None),
+        ({of.ZERO + of.MANY: [98.0] * 496 + [0.0] * 16}, "final return, C minus r_p only"),
+        ({of.RECOVERED: [91.0] * 7 + [0.0]}, None),
+        ({of.RECOVERED: [91.0] * 6 + [0.0] * 2}, "share of seeds recovered"),
+        ({of.RESTARTS_ONLY: [99.0] * 8}, "restarts with minus without"),
     ],
 )
 def test_the_claim_is_judged_as_worded(final, missed):
-    verdict = barfi_claim.claim(result(**final), study.BarfiStudyConfig())
+    verdict = judged.claim(result(**final), study.BarfiStudyConfig())
     assert verdict.passed == (missed is None)
-    complaints = [note for note in verdict.notes if note.startswith("not met: ")]
-    assert len(complaints) == (missed is not None)
-    assert missed is None or missed in complaints[0]
+    assert len(verdict.missed) == (missed is not None)
+    assert missed is None or missed in verdict.missed[0]
 
 
 def test_a_restart_near_the_end_is_no_recovery():
-    verdict = barfi_claim.claim(result(late=True), study.BarfiStudyConfig())
-    assert not verdict.passed and any("seeds recovered" in note for note in verdict.notes)
+    verdict = judged.claim(result(late=True), study.BarfiStudyConfig())
+    assert not verdict.passed and any("seeds recovered" in name for name in verdict.missed)
 
 
 @pytest.mark.slow
@@ -76,16 +80,32 @@ def test_the_study_writes_its_table_maps_and_rows(tmp_path, monkeypatch):
         )  # fmt: skip
 
     monkeypatch.setattr(barfi_loop.Barfi, "run", still)
-    config = study.BarfiStudyConfig(seeds=2, warmup_rounds=1, rounds=3)
+    config = study.BarfiStudyConfig(seeds=2, equal_seeds=3, warmup_rounds=1, rounds=3)
     verdict, paths = reproduce(study.STUDY, config, out_dir=tmp_path, quiet=True)
     assert not verdict.passed
     record = json.loads(paths["study-barfi.json"].read_text())
-    assert set(record["arms"]) == set(barfi_arms.ARMS)
+    assert set(record["arms"]) == {*of.ARMS, of.PRIMARY + of.MANY, of.ZERO + of.MANY}
+    assert len(record["arms"][of.ZERO + of.MANY]["final_return"]["values"]) == 3
     assert record["budget"]["episodes"] == 12
     rows = json.loads(paths["barfi_weights.json"].read_text())
     assert {row["term"] for row in rows} == {"free", "bonus", "distance"}
     assert len(rows) == len(study.MAPPED) * 2 * 2 * 121
     assert all(row["weight"] == 1.0 for row in rows if row["term"] == "distance")
     assert paths["barfi_weights.png"].stat().st_size > 10_000
-    cosines = record["arms"][barfi_claim.WRONG]["cosine_series"]["values"]
+    cosines = record["arms"][of.WRONG]["cosine_series"]["values"]
     assert len(cosines) == 2 and np.all(np.abs(cosines) <= 1.0)
+
+
+def test_settings_by_name_default_to_a_rule_that_never_starts_anew(square):
+    config = study.BarfiStudyConfig()
+    found = of.arm_settings(square, of.ARMS[of.WRONG], config, jax.random.key(0))
+    assert float(found.restart.threshold) == -np.inf and found.restart.patience.dtype == jnp.int32
+    start = barfi_loop.reward_start(square.size, [1.0])
+    bare = square.settings(
+        {"goal": 1.0}, {"bonus": 1.0}, start=start, warmup=start, alpha=1e-3, gamma=0.9,
+        policy_rate=0.1, reward_rate=0.1, discount_rate=0.1, entropy=0.1, discount_penalty=0.0,
+        reward_penalty=0.0,
+    )  # fmt: skip
+    assert jax.tree.structure(bare) == jax.tree.structure(found)
+    assert all(leaf.dtype in (jnp.float32, jnp.int32) for leaf in jax.tree.leaves(bare))
+    assert float(bare.restart.threshold) == -np.inf and float(bare.potential[0]) == 0.0

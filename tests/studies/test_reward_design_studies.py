@@ -5,7 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from jaxrl_rewards.studies import StudyResult, expadard, explors
+from jaxrl_rewards.studies import StudyResult
+from jaxrl_rewards.studies.expadard import study as expadard
+from jaxrl_rewards.studies.explors import study as explors
 from jaxrl_rewards.studies.exprd import study as exprd
 
 QUIET = lambda text, fraction: None  # noqa: E731
@@ -67,14 +69,17 @@ def test_the_verdict_on_exprd(change, holds):
     assert exprd.claim(exprd_result(**change), exprd.ExpRDConfig()).passed == holds
 
 
-def expadard_result(adaptive=4000.0, one_shot=6000.0, sparse=0.2):
+def expadard_result(adaptive=4000.0, one_shot=6000.0, sparse=0.2, late=0):
+    """32 seeds, the last `late` of which need 9800 episodes under the adaptive reward."""
     rows = {
         "adaptive": {"mean share": 0.8, "episodes to 90 %": adaptive},
         "one-shot": {"mean share": 0.7, "episodes to 90 %": one_shot},
         "ExpRD B=5": {"mean share": sparse, "episodes to 90 %": np.nan},
     }
     rows = {arm + end: row for arm, row in rows.items() for end in expadard.WORLDS}
-    return StudyResult(arms=arms_of(rows))
+    arms = arms_of(rows, 32)
+    arms["adaptive"]["episodes to 90 %"][32 - late :] = [9800.0] * late
+    return StudyResult(arms=arms)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +88,9 @@ def expadard_result(adaptive=4000.0, one_shot=6000.0, sparse=0.2):
         ({}, True),
         ({"one_shot": np.nan}, True),
         ({"one_shot": 4000.0}, False),
-        ({"adaptive": 5990.0, "one_shot": 9000.0}, False),  # one seed lies above 6000
+        ({"late": 1}, True),  # 31 of 32 are [.84, .99]: one slow seed is no failure
+        ({"late": 3}, True),  # 29 of 32 are [.76, .97]
+        ({"late": 4}, False),  # 28 of 32 are [.72, .95]
         ({"adaptive": np.nan}, False),
         ({"sparse": 0.6}, False),
     ],

@@ -12,7 +12,7 @@ from jaxrl_rewards.studies import StudyResult
 from jaxrl_rewards.studies.shared.arms import between, first_at, train_arms
 from jaxrl_rewards.studies.shared.claims import Claims, number_text, settled
 from jaxrl_rewards.studies.shared.intervals import ratio_interval, share_interval
-from jaxrl_rewards.studies.shared.panels import percent, thin
+from jaxrl_rewards.studies.shared.panels import percent, thin, windows
 from jaxrl_rewards.studies.shared.sizes import at_least, changed, multiple
 
 SEEDS = np.arange(8)
@@ -96,6 +96,8 @@ def test_what_a_difference_settles_in_words():
     assert settled(0.1, (0.05, 0.2), "better") == "better (+0.100 [+0.050, +0.200])"
     assert settled(-0.1, (-0.2, -0.05)).startswith("less (")
     assert settled(0.1, (-0.1, 0.2)).startswith("not told apart (")
+    assert settled(0.1, (0.05, 0.2), "over", "under", "chance").startswith("over chance (")
+    assert settled(0.1, (-0.1, 0.2), other="chance").startswith("not told apart from chance (")
 
 
 def test_numbers_read_as_people_write_them():
@@ -175,6 +177,14 @@ def test_thinned_curves_keep_their_last_point():
     assert thin(curves[:, :7]).shape == (1, 7)
     panel = percent({"a": curves}, "steps")
     assert panel["x"][-1] == 100.0 and panel["xlabel"] == "% of the steps"
+
+
+def test_windows_average_and_leave_out_the_rest():
+    panel = windows({"a": np.arange(14.0).reshape(2, 7)}, 3, 10, "episode")
+    np.testing.assert_allclose(panel["a"], [[1, 4], [8, 11]])
+    np.testing.assert_array_equal(panel["x"], [30, 60])
+    short = windows({"a": np.ones((1, 2))}, 5, 1, "episode")
+    assert short["a"].tolist() == [[1.0]] and short["x"].tolist() == [2]
 
 
 def test_sizes_are_checked_in_one_sentence():

@@ -55,6 +55,7 @@ from jaxrl_rewards.reward_design.explicable.tabular_learning import (
     reinforce_tabular_update,
     softmax_policy,
 )
+from jaxrl_rewards.reward_design.explicable.teaching import teach
 from jaxrl_rewards.reward_design.explicable.verdict import Verdict, check_design
 
 __all__ = [
@@ -100,5 +101,6 @@ __all__ = [
     "solve_linear",
     "state_visitation",
     "target_of",
+    "teach",
     "write_design_csv",
 ]

@@ -142,10 +142,17 @@ class Claims:
         return self.measured[name]
 
 
-def settled(value: float, interval: Interval, more: str = "more", less: str = "less") -> str:
-    """What a difference settles, in words: "more (+0.120 [+0.050, +0.200])"."""
+def settled(
+    value: float, interval: Interval, more: str = "more", less: str = "less", other: str = ""
+) -> str:
+    """What a difference settles, in words: "more (+0.120 [+0.050, +0.200])".
+
+    With `other`, what was compared with: "better than chance (...)" or "not told apart from
+    chance (...)".
+    """
     low, high = interval
-    word = more if low > 0 else less if high < 0 else "not told apart"
+    word = more if low > 0 else less if high < 0 else "not told apart" + " from" * bool(other)
+    word = f"{word} {other}" if other else word
     return f"{word} ({value:+.3f} [{low:+.3f}, {high:+.3f}])"
 
 

@@ -21,6 +21,24 @@ def thin(curves: Any, points: int = 100) -> np.ndarray:
     return curves[:, np.unique(np.linspace(0, curves.shape[1] - 1, points).astype(int))]
 
 
+def windows(curves: Mapping[str, Any], size: int, unit: float, label: str) -> dict[str, Any]:
+    """A panel of means over windows of `size` points: `{"x", "xlabel", arm: [seeds, n // size]}`.
+
+    `x` counts `unit` per point up to each window's end. Fewer points than a window are one window;
+    a rest that fills none is left out.
+    """
+    points = next(iter(curves.values())).shape[1]
+    size = min(size, points)
+    count = points // size
+
+    def means(values: Any) -> np.ndarray:
+        kept = np.asarray(values)[:, : count * size]
+        return kept.reshape(len(kept), count, size).mean(axis=2)
+
+    axis = {"x": (np.arange(count) + 1) * size * unit, "xlabel": label}
+    return {**axis, **{arm: means(values) for arm, values in curves.items()}}
+
+
 def percent(curves: Mapping[str, Any], of: str) -> dict[str, Any]:
     """A panel of thinned curves whose axis counts per cent: `{"x", "xlabel", arm: [seeds, n]}`."""
     thinned = {arm: thin(values) for arm, values in curves.items()}

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxrl_rewards.commands.arguments import parse
 from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.train.arguments import parse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +55,8 @@ def run_eureka(task: EurekaTask) -> int:
     from jaxrl_rewards.core.files import atomic_write_json, atomic_write_text
     from jaxrl_rewards.reward_design.eureka.feedback import read_preferences
     from jaxrl_rewards.reward_design.eureka.search import Search, SearchConfig, run_search
-    from jaxrl_rewards.studies.eureka import EurekaConfig
-    from jaxrl_rewards.studies.eureka_worlds import TASKS
+    from jaxrl_rewards.studies.eureka.study import EurekaConfig
+    from jaxrl_rewards.studies.eureka.train.tasks import TASKS
 
     if task.world not in TASKS:
         raise InputError(f"there is no world {task.world!r} to search in; choose from {[*TASKS]}")
@@ -136,7 +136,7 @@ def listen(task: EurekaTask, search: Any, room: Any, key: Any) -> None:
 
     from jaxrl_rewards.reward_design.eureka import feedback
     from jaxrl_rewards.reward_design.eureka.search import compile_candidates
-    from jaxrl_rewards.studies.eureka_render import keydoor_rollout
+    from jaxrl_rewards.studies.eureka.train.render import keydoor_rollout
 
     if task.preferences == "none" or search.generation >= task.generations:
         return

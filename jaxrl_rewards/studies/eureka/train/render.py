@@ -8,7 +8,7 @@ import numpy as np
 from jaxrl_rewards.reward_design.programs.reward import ProgramReward
 from jaxrl_rewards.reward_design.programs.slots import Slots
 from jaxrl_rewards.reward_design.programs.tape import Tape
-from jaxrl_rewards.studies.eureka_worlds import Task
+from jaxrl_rewards.studies.eureka.train.tasks import Task
 
 
 def keydoor_rollout(task: Task, program: Tape | Slots, key: jax.Array) -> str:

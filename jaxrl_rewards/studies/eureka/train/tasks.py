@@ -1,15 +1,15 @@
-"""The worlds of the study: learner, quantities, success measure and human rewards of each."""
+"""The tasks of the search: learner, quantities, success measure and human rewards of each."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
-import jax
 import jax.numpy as jnp
+from jaxrl_envs.control import ball_around_wall as ball
+from jaxrl_envs.control.swing_up import SwingUp
 from jaxrl_envs.registry import make
 
-from jaxrl_rewards.core import Discrete, TimeStep
 from jaxrl_rewards.core.quantities import Quantity
 from jaxrl_rewards.learners.ppo import PPOConfig, PPOHParams, make_ppo
 from jaxrl_rewards.networks.tabular import tabular_actor_critic
@@ -84,47 +84,7 @@ def keydoor_task(config: Any) -> Task:
     )
 
 
-class SwingUp:
-    """The pendulum with a weak motor, for a table as policy.
-
-    - Observation: int32 number of the cell of angle x angular velocity.
-    - Action: 0, 1, 2: full torque one way, none, full torque the other way.
-    - Termination: none. Truncation: `max_steps`. The rest is that of `Pendulum-v1`.
-    """
-
-    angles, speeds = 25, 21
-
-    def __init__(self, max_steps: int = 100):
-        self.inner = make("Pendulum-v1", max_steps=max_steps)
-        self.num_states = self.angles * self.speeds
-        self.spec = dataclasses.replace(
-            self.inner.spec,
-            name="swing-up",
-            observation_space=Discrete(self.num_states),
-            action_space=Discrete(3),
-        )
-
-    def default_params(self) -> Any:
-        """Those of the pendulum, at a tenth of a second per step."""
-        return self.inner.default_params().replace(tau=jnp.float32(0.1))
-
-    def reset(self, key: jax.Array, params: Any) -> tuple[Any, TimeStep]:
-        """The pendulum's start."""
-        return self._seen(*self.inner.reset(key, params), params)
-
-    def step(self, key: jax.Array, state: Any, action: Any, params: Any) -> tuple[Any, TimeStep]:
-        """One step with the torque that the action stands for."""
-        torque = (jnp.asarray(action, jnp.float32) - 1.0) * params.max_torque
-        return self._seen(*self.inner.step(key, state, torque[None], params), params)
-
-    def _seen(self, state: Any, timestep: TimeStep, params: Any) -> tuple[Any, TimeStep]:
-        angle = jnp.floor((state.theta / (2.0 * jnp.pi) + 0.5) * self.angles)
-        speed = jnp.floor((state.theta_dot / params.max_speed + 1.0) * 0.5 * self.speeds)
-        cell = jnp.clip(angle, 0, self.angles - 1) * self.speeds
-        cell = (cell + jnp.clip(speed, 0, self.speeds - 1)).astype(jnp.int32)
-        return state, timestep.replace(obs=cell, final_obs=cell)
-
-
+SWING_STEPS = 100
 SWING_QUANTITIES = {
     "angle": Quantity((), "rad", 1.5, -1, "Angle from upright, without sign."),
     "speed": Quantity((), "rad/s", 4.0, -1, "Angular velocity, without sign."),
@@ -162,9 +122,6 @@ def upright_at_the_end(prev: Any, action: Any, nxt: Any) -> Any:
     return upright & (nxt.time >= SWING_STEPS)
 
 
-SWING_STEPS = 100
-
-
 def swing_up_task(config: Any) -> Task:
     """The pendulum's swing-up, a table as policy; the expert's reward is the classic task's."""
     env = SwingUp(SWING_STEPS)
@@ -184,10 +141,12 @@ def swing_up_task(config: Any) -> Task:
     )
 
 
+BALL_NAIVE = "nearer = -d_goal"
+BALL_EXPERT = "gap = 2.0 * gap_progress\nwall = 1.0 * passed\ngoal = 1.0 * progress"
+
+
 def ball_task(config: Any) -> Task:
     """A ball to be pushed around a wall, under MuJoCo, a table as policy."""
-    from jaxrl_rewards.studies import eureka_physics as ball
-
     env = ball.BallAroundWall()
     trainer = make_trainer(
         dataclasses.replace(config, envs=config.ball_envs),
@@ -201,7 +160,7 @@ def ball_task(config: Any) -> Task:
         trainer=trainer,
         quantities=dict(env.quantities),
         text="Push a ball around the end of a wall to a goal behind it.",
-        human={"naive human": ball.NAIVE, "expert human": ball.EXPERT},
+        human={"naive human": BALL_NAIVE, "expert human": BALL_EXPERT},
     )
 
 

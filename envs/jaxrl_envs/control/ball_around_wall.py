@@ -1,4 +1,4 @@
-"""A physics task for the search: push a ball around a wall, under MuJoCo."""
+"""Push a ball around a wall, under MuJoCo; observations that a table can hold."""
 
 from __future__ import annotations
 
@@ -48,8 +48,6 @@ QUANTITIES = {
     "stuck": Quantity((), "flag", 1.0, -1, "1 if the ball is pushed and hardly moves."),
     "effort": Quantity((), "flag", 1.0, -1, "1 if a force was applied."),
 }
-NAIVE = "nearer = -d_goal"
-EXPERT = "gap = 2.0 * gap_progress\nwall = 1.0 * passed\ngoal = 1.0 * progress"
 
 
 @record
@@ -89,6 +87,7 @@ class BallAroundWall:
 
     def __init__(self, max_steps: int = 25):
         import mujoco
+
         from jaxrl_envs.physics import make_physics
 
         model = mujoco.MjModel.from_xml_string(_MODEL)

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from jaxrl_rewards.studies.api import bootstrap_interval
-from jaxrl_rewards.studies.eureka_arms import ArmResult
+from jaxrl_rewards.reward_design.eureka.lockstep import Found
+from jaxrl_rewards.studies.shared.panels import bars
 
 
-def draw_population(figure: Any, searched: dict[str, ArmResult], table: dict[str, Any]) -> None:
+def draw_population(figure: Any, searched: dict[str, Found], table: dict[str, Any]) -> None:
     """Final success of every arm with its interval and seeds; optimism of every search."""
     figure.set_size_inches(11.0, 4.4)
     left, right = figure.subplots(1, 2, width_ratios=(1.3, 1.0))
-    names = [name for name in table if name.startswith("keydoor: ")]
-    for place, name in enumerate(reversed(names)):
-        values = np.asarray(table[name]["success"])
-        low, high = bootstrap_interval(values)
-        left.barh(place, values.mean(), color="tab:blue", alpha=0.5)
-        left.plot([low, high], [place, place], color="black")
-        left.plot(values, np.full(values.size, place), "o", color="tab:orange", ms=3, alpha=0.7)
-    left.set_yticks(range(len(names)), [name.split(": ")[1] for name in reversed(names)])
+    rows = {n.split(": ")[1]: row for n, row in table.items() if n.startswith("keydoor: ")}
+    bars(left, {name: row["success"] for name, row in rows.items()})
     left.set_xlim(-0.02, 1.05)
     left.set_xlabel("success, trained anew (mean, 95 %, search seeds)")
     for name, result in searched.items():
@@ -30,12 +22,11 @@ def draw_population(figure: Any, searched: dict[str, ArmResult], table: dict[str
     right.set_xlabel("winner's fitness in the search")
     right.set_ylabel("success, trained anew")
     right.legend(fontsize=7)
-    for axis in (left, right):
-        axis.grid(alpha=0.3)
+    right.grid(alpha=0.3)
     figure.tight_layout()
 
 
-def draw_programs(figure: Any, result: ArmResult) -> None:
+def draw_programs(figure: Any, result: Found) -> None:
     """The winner of every search as text, with its success."""
     lines = []
     for seed, (winner, value) in enumerate(
