@@ -149,16 +149,16 @@ class Collector:
         config, network, head = self.config, self.network, self.head
         key_pool, key_steps = jax.random.split(key)
         env_params_ready = self.env.prepare(key_pool, env_params)
-        env_step = jax.vmap(self.env.step, in_axes=(0, 0, 0, None))
+        env_step = jax.vmap(self.env.advance, in_axes=(0, 0, 0, None))
         fresh_carry = network.initial_carry()
 
-        def step(carry, keys):
+        def step(carry, drawn):
             state, timestep, memory = carry
-            key_action, env_keys = keys
+            noise, env_draw = drawn
             obs = self.normalise(normaliser, timestep.obs)
             output, value, new_memory = network.apply(params, obs, memory)
-            action, log_prob = head.sample(key_action, output)
-            state, nxt = env_step(env_keys, state, head.to_env(action), env_params_ready)
+            action, log_prob = head.draw(noise, output)
+            state, nxt = env_step(env_draw, state, head.to_env(action), env_params_ready)
             # V(final_obs) is needed at time limits only, which most steps do not have.
             if config.time_limits == "termination":
                 nxt = nxt.replace(terminated=nxt.done)
@@ -194,14 +194,16 @@ class Collector:
             )
             return (state, nxt, new_memory), out
 
-        # All keys at once: a small split inside the loop costs more than the world's step.
+        # All chance at once: a small draw inside the loop costs more than the world's step.
         key_actions, key_envs = jax.random.split(key_steps)
-        keys = (
-            jax.random.split(key_actions, config.unroll_length),
-            jax.random.split(key_envs, (config.unroll_length, config.num_envs)),
+        noise = jax.vmap(lambda k: head.noise(k, (config.num_envs,)))(
+            jax.random.split(key_actions, config.unroll_length)
+        )
+        draws = jax.vmap(jax.vmap(lambda k: self.env.draw(k, env_params_ready)))(
+            jax.random.split(key_envs, (config.unroll_length, config.num_envs))
         )
         start = (worlds.state, worlds.timestep, worlds.carry)
-        (state, timestep, memory), out = jax.lax.scan(step, start, keys)
+        (state, timestep, memory), out = jax.lax.scan(step, start, (noise, draws))
         (obs, action, log_prob, value, final_value, reward, terms, applicable) = out[:8]
         terminated, truncated, raw_obs, info = out[8:]
         last_value = network.critic(params, self.normalise(normaliser, timestep.obs), memory)

@@ -72,7 +72,11 @@ class Categorical:
 
     def sample(self, key: jax.Array) -> Int[Array, "..."]:
         """One int32 sample per batch element."""
-        return jax.random.categorical(key, self.logits, axis=-1).astype(jnp.int32)
+        return self.draw(jax.random.gumbel(key, self.logits.shape, self.logits.dtype))
+
+    def draw(self, noise: Float[Array, "... n"]) -> Int[Array, "..."]:
+        """The sample that standard Gumbel noise of the logits' shape stands for."""
+        return jnp.argmax(self.logits + noise, axis=-1).astype(jnp.int32)
 
     def log_prob(self, action: Int[Array, "..."]) -> Float[Array, "..."]:
         """Log-probability of `action`."""
@@ -113,7 +117,11 @@ class DiagonalGaussian:
 
     def sample(self, key: jax.Array) -> Float[Array, "... D"]:
         """One sample per batch element."""
-        return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape)
+        return self.draw(jax.random.normal(key, self.mean.shape))
+
+    def draw(self, noise: Float[Array, "... D"]) -> Float[Array, "... D"]:
+        """The sample that standard normal noise of the mean's shape stands for."""
+        return self.mean + jnp.exp(self.log_std) * noise
 
     def log_prob(self, value: Float[Array, "... D"]) -> Float[Array, "..."]:
         """Log-density, summed over the last axis."""
@@ -143,7 +151,11 @@ class TanhNormal:
 
     def sample(self, key: jax.Array) -> Float[Array, "... D"]:
         """One sample per batch element, kept within ±(1 − 1e-6)."""
-        raw = self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape)
+        return self.draw(jax.random.normal(key, self.mean.shape))
+
+    def draw(self, noise: Float[Array, "... D"]) -> Float[Array, "... D"]:
+        """The sample that standard normal noise of the mean's shape stands for."""
+        raw = self.mean + jnp.exp(self.log_std) * noise
         return jnp.clip(jnp.tanh(raw), -_TANH_LIMIT, _TANH_LIMIT)
 
     def log_prob(self, value: Float[Array, "... D"]) -> Float[Array, "..."]:
