@@ -145,7 +145,7 @@ def _gaussian_head(space: Box, squash: bool, min_log_std: float) -> ActionHead:
     half = (high - low) / 2 if finite else np.ones_like(low)
 
     def split(output):
-        mean, raw = output[..., :size], output[..., size:]
+        mean, raw = jnp.split(output, 2, axis=-1)  # its gradient is a concatenation: no padding
         mean, raw = (
             mean.reshape(*output.shape[:-1], *space.shape),
             raw.reshape(*output.shape[:-1], *space.shape),
