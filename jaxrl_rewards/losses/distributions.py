@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import jax
@@ -22,14 +23,35 @@ def categorical_log_prob(logits: Float[Array, "... n"], action: Int[Array, "..."
 
     Written as a masked sum: on a CPU the gradient of a gather is slower than the product.
     """
-    log_probs = jax.nn.log_softmax(logits, axis=-1)
+    log_probs = _log_softmax(logits)
     chosen = jnp.arange(logits.shape[-1]) == action[..., None]
-    return jnp.sum(jnp.where(chosen, log_probs, 0.0), axis=-1)
+    return _sum_last(jnp.where(chosen, log_probs, 0.0))
 
 
 def categorical_entropy(logits: Float[Array, "... n"]) -> Float[Array, "..."]:
     """`logsumexp(z) − Σ softmax(z) z`, with classes of probability 0 adding 0."""
-    return -_expected(jax.nn.log_softmax(logits, axis=-1), 0.0)
+    return -_expected(_log_softmax(logits), 0.0)
+
+
+_FEW = 8
+"""Up to this many classes are added one by one: on a CPU a reduction over a short last axis is a
+call of its own, and its additions are part of what stands around it."""
+
+
+def _columns(x: Array) -> list[Array]:
+    return [jnp.squeeze(part, -1) for part in jnp.split(x, x.shape[-1], axis=-1)]
+
+
+def _sum_last(x: Float[Array, "... n"]) -> Float[Array, "..."]:
+    return functools.reduce(jnp.add, _columns(x)) if x.shape[-1] <= _FEW else jnp.sum(x, axis=-1)
+
+
+def _log_softmax(logits: Float[Array, "... n"]) -> Float[Array, "... n"]:
+    if logits.shape[-1] > _FEW:
+        return jax.nn.log_softmax(logits, axis=-1)
+    highest = jax.lax.stop_gradient(functools.reduce(jnp.maximum, _columns(logits)))
+    shifted = logits - jnp.where(jnp.isfinite(highest), highest, 0.0)[..., None]
+    return shifted - jnp.log(_sum_last(jnp.exp(shifted)))[..., None]
 
 
 def _expected(own: Array, other: Array | float) -> Array:
@@ -37,7 +59,7 @@ def _expected(own: Array, other: Array | float) -> Array:
     possible = own > -jnp.inf
     own = jnp.where(possible, own, 0.0)
     difference = jnp.where(possible, own - jnp.where(possible, other, 0.0), 0.0)
-    return jnp.sum(jnp.where(possible, jnp.exp(own), 0.0) * difference, axis=-1)
+    return _sum_last(jnp.where(possible, jnp.exp(own), 0.0) * difference)
 
 
 def normal_log_prob(
