@@ -147,7 +147,7 @@ class Collector:
     ) -> Collected:
         """Take `unroll_length` steps in every world."""
         config, network, head = self.config, self.network, self.head
-        key_pool, key_steps = jax.random.split(key)
+        key_pool, key_actions, key_envs = jax.random.split(key, 3)
         env_params_ready = self.env.prepare(key_pool, env_params)
         env_step = jax.vmap(self.env.advance, in_axes=(0, 0, 0, None))
         fresh_carry = network.initial_carry()
@@ -195,12 +195,9 @@ class Collector:
             return (state, nxt, new_memory), out
 
         # All chance at once: a small draw inside the loop costs more than the world's step.
-        key_actions, key_envs = jax.random.split(key_steps)
-        noise = jax.vmap(lambda k: head.noise(k, (config.num_envs,)))(
-            jax.random.split(key_actions, config.unroll_length)
-        )
-        draws = jax.vmap(jax.vmap(lambda k: self.env.draw(k, env_params_ready)))(
-            jax.random.split(key_envs, (config.unroll_length, config.num_envs))
+        noise = head.noise(key_actions, (config.unroll_length, config.num_envs))
+        draws = jax.vmap(jax.vmap(lambda keys: self.env.draw(keys, env_params_ready)))(
+            jax.random.split(key_envs, (config.unroll_length, config.num_envs, 2))
         )
         start = (worlds.state, worlds.timestep, worlds.carry)
         (state, timestep, memory), out = jax.lax.scan(step, start, (noise, draws))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxrl_rewards.learners.shuffle import random_permutation
+from jaxrl_rewards.learners.shuffle import ROUNDS, keyed_permutation
 
 
 def by_shard(batch: Any, shards: int) -> Any:
@@ -28,8 +28,8 @@ def shuffled_minibatches(key: jax.Array, batch: Any, count: int) -> Any:
     Each shard is shuffled by itself, so that on several devices no step leaves its device.
     """
     shards, size = jax.tree.leaves(batch)[0].shape[:2]
-    keys = jax.random.split(key, shards)
-    order = jax.vmap(lambda k: random_permutation(k, size))(keys)
+    keys = jax.random.bits(key, (shards, ROUNDS), jnp.uint32)
+    order = jax.vmap(lambda words: keyed_permutation(words, size))(keys)
 
     def split(leaf: Array) -> Array:
         tail = leaf.shape[2:]

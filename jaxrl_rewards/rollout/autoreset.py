@@ -118,14 +118,15 @@ class AutoReset:
         self, key: jax.Array, state: AutoResetState, action: Any, params: AutoResetParams
     ) -> tuple[AutoResetState, TimeStep]:
         """Step, and where the episode ended continue from a new initial state."""
-        return self.advance(self.draw(key, params), state, action, params)
+        return self.advance(self.draw(jax.random.split(key), params), state, action, params)
 
-    def draw(self, key: jax.Array, params: AutoResetParams) -> AutoResetDraw:
-        """What chance gives one step, whatever the state; the same values as `step` with `key`.
+    def draw(self, keys: jax.Array, params: AutoResetParams) -> AutoResetDraw:
+        """What chance gives one step, whatever the state, from two keys `[2]`.
 
-        Drawing for all steps of a rollout at once is many times faster than inside its loop.
+        `step` with a key is `advance` with the draw of that key's split. Drawing for all steps of
+        a rollout at once is faster than inside its loop.
         """
-        key_step, key_reset = jax.random.split(key)
+        key_step, key_reset = keys
         if self.mode == "cached":
             return AutoResetDraw(key=key_step, start=())
         if self.mode == "pool":
