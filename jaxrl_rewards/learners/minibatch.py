@@ -33,8 +33,12 @@ def shuffled_minibatches(key: jax.Array, batch: Any, count: int) -> Any:
 
     def split(leaf: Array) -> Array:
         tail = leaf.shape[2:]
-        shuffled = jax.vmap(lambda rows, index: rows[index])(leaf, order)
+        shuffled = jax.vmap(_rows)(leaf, order)
         shuffled = shuffled.reshape(shards, count, size // count, *tail)
         return jnp.moveaxis(shuffled, 1, 0).reshape(count, shards * (size // count), *tail)
 
     return jax.tree.map(split, batch)
+
+
+def _rows(rows: Array, order: Array) -> Array:
+    return rows.at[order].get(mode="promise_in_bounds", unique_indices=True)
