@@ -143,9 +143,7 @@ class AutoReset:
         new_inner, new_obs = self._start(draw, state, params)
         timestep = contain(timestep)
         done = timestep.done
-        timestep = timestep.replace(
-            obs=select(done, new_obs, timestep.obs), final_obs=timestep.obs
-        )
+        timestep = timestep.replace(obs=select(done, new_obs, timestep.obs), final_obs=timestep.obs)
         return state.replace(inner=select(done, new_inner, inner)), timestep
 
     def _start(

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxrl_rewards.core.compiling import jit_program
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.jsonl import read_jsonl
 from jaxrl_rewards.core.mesh import replicate, replicated, state_sharding
@@ -324,7 +325,7 @@ class _Loop:
         outputs = None
         if self.mesh is not None:
             outputs = (shardings, replicated(self.mesh), replicated(self.mesh))
-        jitted = jax.jit(chunk, donate_argnums=0, out_shardings=outputs)
+        jitted = jit_program(chunk, donate_argnums=0, out_shardings=outputs)
         seeds_are_split = (
             self.mesh is not None
             and self.num_seeds is not None
