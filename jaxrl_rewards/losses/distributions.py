@@ -42,8 +42,15 @@ def _columns(x: Array) -> list[Array]:
     return [jnp.squeeze(part, -1) for part in jnp.split(x, x.shape[-1], axis=-1)]
 
 
+@jax.custom_jvp
 def _sum_last(x: Float[Array, "... n"]) -> Float[Array, "..."]:
     return functools.reduce(jnp.add, _columns(x)) if x.shape[-1] <= _FEW else jnp.sum(x, axis=-1)
+
+
+@_sum_last.defjvp
+def _sum_last_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    # The gradient is one number spread over the columns, not columns put together.
+    return _sum_last(*primals), jnp.sum(tangents[0], axis=-1)
 
 
 def _log_softmax(logits: Float[Array, "... n"]) -> Float[Array, "... n"]:
