@@ -71,9 +71,13 @@ def _log_softmax(logits: Float[Array, "... n"]) -> Float[Array, "... n"]:
 def _log_softmax_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     log_probs = _log_softmax(*primals)
     mean = jnp.sum(jnp.exp(log_probs) * tangents[0], axis=-1)
-    # A product with ones, whose gradient is one too: on a CPU faster than a reduction.
-    ones = jnp.ones((1, log_probs.shape[-1]), log_probs.dtype)
-    return log_probs, tangents[0] - mean[..., None] @ ones
+    return log_probs, tangents[0] - _spread(mean, log_probs.shape[-1])
+
+
+def _spread(x: Float[Array, "..."], n: int) -> Float[Array, "... n"]:
+    """`x` in `n` columns, by a product with ones: so is its gradient then, which on a CPU is faster
+    than a reduction over a short axis."""
+    return x[..., None] @ jnp.ones((1, n), x.dtype)
 
 
 def _expected(own: Array, other: Array | float) -> Array:
