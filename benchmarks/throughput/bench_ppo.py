@@ -26,11 +26,14 @@ from benchmarks.throughput.ppo_settings import WORLDS, PPOSettings, flops_per_st
 from benchmarks.throughput.process import Worker, WorkerError, alternate
 
 PARTS = ("throughput", "limit", "seeds", "learning")
-REQUIRED = {("CartPole-v1", "rejax"): 1.2}
+REQUIRED = {("CartPole-v1", "rejax"): 1.5, ("Pendulum-v1", "rejax"): 1.5}
+SHARE = 0.6
+"""Asked of the rate of a float32 matrix product."""
 THRESHOLD = 475.0
 NOTES = (
     "Ratios above 1 are better than the peer. Rates are medians of alternating repetitions; "
-    "compile time is apart.",
+    "compile time is apart, in CPU seconds where a side tells them. Our programs are compiled with "
+    "the options that this library sets for itself (`core.compiling`), the peers' with theirs.",
     "Equal settings are not equal algorithms: rejax clips gradients element by element and per "
     "network, ours and brax by their norm; rejax treats a time limit as a termination; brax acts "
     "in CartPole by the larger of two tanh-normal numbers, since it has no discrete actions, and "
@@ -128,10 +131,11 @@ def throughput(world: str, options: argparse.Namespace) -> list[dict[str, Any]]:
         rows.append(
             report.row(
                 f"{what}: compile",
-                ready["ours"]["compile_seconds"],
-                ready[peer]["compile_seconds"],
+                _compile_seconds(ready["ours"]),
+                _compile_seconds(ready[peer]),
                 peer,
-                "seconds",
+                "CPU seconds",
+                required=1.0 if peer == "rejax" else None,
                 lower_is_better=True,
             )
         )
@@ -140,15 +144,21 @@ def throughput(world: str, options: argparse.Namespace) -> list[dict[str, Any]]:
         rows.append(
             report.timed_row(
                 f"{what}: share of the physical limit ({work / 1e3:.0f} kFLOP per step)",
-                [rate * work / 1e9 for rate in rates["ours"]],
+                [answer["steps_per_cpu_second"] * work / 1e9 for answer in answers["ours"]],
                 [answer["flops_per_second"] / 1e9 for answer in answers["matmul"]],
                 "float32 matrix product",
-                "GFLOP/s",
+                "GFLOP/s, by CPU time",
+                required=SHARE,
             )
         )
     for peer, reason in failed.items():
         print(f"{world}: {peer} left out: {reason}", file=sys.stderr)
     return rows
+
+
+def _compile_seconds(ready: dict[str, Any]) -> float:
+    """In CPU time where the side tells it: a compile uses more than one thread."""
+    return ready.get("compile_cpu_seconds", ready["compile_seconds"])
 
 
 def many_seeds(options: argparse.Namespace) -> list[dict[str, Any]]:

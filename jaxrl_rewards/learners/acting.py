@@ -27,15 +27,15 @@ def actor_critic_policy(
 ) -> Policy:
     """Samples actions and values; `see(obs)` gives what the network is shown."""
 
-    def act(key: jax.Array, obs: Any, carry: Any) -> Decision:
+    def act(noise: Any, obs: Any, carry: Any) -> Decision:
         output, value, carry = network.apply(params, see(obs), carry)
-        action, log_prob = head.sample(key, masked(output, valid_actions(spec, obs)))
+        action, log_prob = head.draw(noise, masked(output, valid_actions(spec, obs)))
         return Decision(action, log_prob, value, carry)
 
     def value(obs: Any, carry: Any) -> Array:
         return network.critic(params, see(obs), carry)
 
-    return Policy(act, head.to_env, network.initial_carry(), network.restart, value)
+    return Policy(head.noise, act, head.to_env, network.initial_carry(), network.restart, value)
 
 
 def actor_policy(
@@ -43,13 +43,13 @@ def actor_policy(
 ) -> Policy:
     """Samples actions at a temperature; log-probabilities `[B, K]`, one per component."""
 
-    def act(key: jax.Array, obs: Any, carry: Any) -> Decision:
+    def act(noise: Any, obs: Any, carry: Any) -> Decision:
         output, carry = network.actor(params, obs, carry)
         output = head.temper(masked(output, valid_actions(spec, obs)), temperature)
-        action, _ = head.sample(key, output)
+        action, _ = head.draw(noise, output)
         return Decision(action, head.token_log_prob(output, action), (), carry)
 
-    return Policy(act, head.to_env, network.initial_carry(), network.restart)
+    return Policy(head.noise, act, head.to_env, network.initial_carry(), network.restart)
 
 
 def valid_actions(spec: EnvSpec, obs: Any, lead: int = 1) -> Any:

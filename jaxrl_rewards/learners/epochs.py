@@ -75,8 +75,9 @@ def epochs_of_minibatches(
         ordered = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0), batch.replace(carry=()))
         if network.recurrent:
             ordered = ordered.replace(carry=batch.carry)
-        else:
-            ordered = by_shard(ordered, config.shuffle_shards)
+        else:  # steps by themselves: ends mean nothing, and every leaf costs a gather
+            alone = ordered.played.replace(terminated=(), truncated=())
+            ordered = by_shard(ordered.replace(played=alone), config.shuffle_shards)
         moments = state.opt_state.moments if config.adapt_to_kl else state.opt_state
         carry = (state.params, moments, jnp.zeros((), jnp.int32))
         keys = jax.random.split(key, config.num_epochs)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxrl_rewards.learners.shuffle import random_permutation
+from jaxrl_rewards.learners.shuffle import ROUNDS, keyed_permutation
 
 
 def by_shard(batch: Any, shards: int) -> Any:
@@ -28,13 +28,17 @@ def shuffled_minibatches(key: jax.Array, batch: Any, count: int) -> Any:
     Each shard is shuffled by itself, so that on several devices no step leaves its device.
     """
     shards, size = jax.tree.leaves(batch)[0].shape[:2]
-    keys = jax.random.split(key, shards)
-    order = jax.vmap(lambda k: random_permutation(k, size))(keys)
+    keys = jax.random.bits(key, (shards, ROUNDS), jnp.uint32)
+    order = jax.vmap(lambda words: keyed_permutation(words, size))(keys)
 
     def split(leaf: Array) -> Array:
         tail = leaf.shape[2:]
-        shuffled = jax.vmap(lambda rows, index: rows[index])(leaf, order)
+        shuffled = jax.vmap(_rows)(leaf, order)
         shuffled = shuffled.reshape(shards, count, size // count, *tail)
         return jnp.moveaxis(shuffled, 1, 0).reshape(count, shards * (size // count), *tail)
 
     return jax.tree.map(split, batch)
+
+
+def _rows(rows: Array, order: Array) -> Array:
+    return rows.at[order].get(mode="promise_in_bounds", unique_indices=True)

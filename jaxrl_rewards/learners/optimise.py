@@ -44,6 +44,22 @@ class Step(NamedTuple):
     """Norm of all gradients before clipping; 0 when refused."""
 
 
+_SMALL = 2**16
+"""Leaves up to this size are joined before their squares are summed."""
+
+
+def tree_norm(tree: Any) -> Float[Array, ""]:
+    """The Euclidean norm of all leaves together.
+
+    Small leaves are joined first: a sum for every one would be three kernels to compile.
+    """
+    leaves = [leaf.reshape(-1) for leaf in jax.tree.leaves(tree)]
+    small = [leaf for leaf in leaves if leaf.size <= _SMALL]
+    parts = [leaf for leaf in leaves if leaf.size > _SMALL]
+    parts += [jnp.concatenate(small)] if small else []
+    return jnp.sqrt(sum(jnp.sum(jnp.square(part)) for part in parts))
+
+
 def guarded_step(
     optimiser: optax.GradientTransformation,
     params: Any,
@@ -64,7 +80,7 @@ def guarded_step(
     switches clipping off. Parameters keep their dtype; the step itself is computed in float32 or
     wider. Where `enabled` is false nothing moves, moments included, and nothing counts as refused.
     """
-    norm = optax.global_norm(_wide(grads))
+    norm = tree_norm(_wide(grads))
     rates = jnp.stack([jnp.asarray(rate, norm.dtype) for rate in jax.tree.leaves(learning_rate)])
     finite = jnp.isfinite(norm) & jnp.all(jnp.isfinite(rates))
     moves = finite & enabled

@@ -1,7 +1,7 @@
 """A random permutation of 0 ... n - 1 without sorting.
 
 Sorting random keys, which is what `jax.random.permutation` does (twice), takes longer on a CPU than
-the rollout it shuffles. A keyed Feistel network permutes a power-of-four domain with a few integer
+the rollout it shuffles. A keyed Feistel network permutes a power-of-two domain with a few integer
 operations per element (Luby and Rackoff 1988), and walking along its cycles restricts it to
 0 ... n - 1 (Black and Rogaway 2002).
 """
@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Int, UInt
 
-_ROUNDS = 6
+ROUNDS = 6
+"""Even, so that halves of unequal width are back in place at the end."""
+_UNEVEN = 8
+"""From this many bits on, the halves may differ by one: the domain is then below 2 n, and exactly n
+where n is a power of two; smaller halves of one bit would mix too little."""
 
 
 def _mix(value: Array, key: Array) -> Array:
@@ -30,21 +34,28 @@ def random_permutation(key: jax.Array, n: int) -> Int[Array, "n"]:
     """
     if n < 1:
         raise ValueError(f"random_permutation needs n >= 1, got {n}")
-    half_bits = max(1, ((n - 1).bit_length() + 1) // 2)
-    mask = jnp.uint32((1 << half_bits) - 1)
-    keys = jax.random.bits(key, (_ROUNDS,), jnp.uint32)
+    return keyed_permutation(jax.random.bits(key, (ROUNDS,), jnp.uint32), n)
+
+
+def keyed_permutation(keys: UInt[Array, "ROUNDS"], n: int) -> Int[Array, "n"]:
+    """`random_permutation` from the round keys, `ROUNDS` random words, themselves."""
+    bits = max(2, (n - 1).bit_length())
+    if bits < _UNEVEN:
+        bits += bits % 2
+    low = bits // 2
+    masks = [jnp.uint32((1 << width) - 1) for width in (bits - low, low)]
 
     def network(index: Array) -> Array:
-        left, right = index >> half_bits, index & mask
-        for round_key in keys:
-            left, right = right, left ^ (_mix(right, round_key) & mask)
-        return (left << half_bits) | right
+        left, right = index >> low, index & masks[1]
+        for number, round_key in enumerate(keys):
+            left, right = right, left ^ (_mix(right, round_key) & masks[number % 2])
+        return (left << low) | right
 
     def walk(index: Array) -> Array:
         return jnp.where(index >= n, network(index), index)
 
     start = network(jnp.arange(n, dtype=jnp.uint32))
-    if n == 1 << (2 * half_bits):
+    if n == 1 << bits:
         return start.astype(jnp.int32)
     index = jax.lax.while_loop(lambda index: jnp.any(index >= n), walk, start)
     return index.astype(jnp.int32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import jax
@@ -22,14 +23,61 @@ def categorical_log_prob(logits: Float[Array, "... n"], action: Int[Array, "..."
 
     Written as a masked sum: on a CPU the gradient of a gather is slower than the product.
     """
-    log_probs = jax.nn.log_softmax(logits, axis=-1)
+    log_probs = log_softmax(logits)
     chosen = jnp.arange(logits.shape[-1]) == action[..., None]
-    return jnp.sum(jnp.where(chosen, log_probs, 0.0), axis=-1)
+    return _sum_last(jnp.where(chosen, log_probs, 0.0))
 
 
 def categorical_entropy(logits: Float[Array, "... n"]) -> Float[Array, "..."]:
     """`logsumexp(z) − Σ softmax(z) z`, with classes of probability 0 adding 0."""
-    return -_expected(jax.nn.log_softmax(logits, axis=-1), 0.0)
+    return -_expected(log_softmax(logits), 0.0)
+
+
+def log_softmax(logits: Float[Array, "... n"]) -> Float[Array, "... n"]:
+    """`jax.nn.log_softmax` over the last axis; any derivative."""
+    if logits.shape[-1] > _FEW:
+        return jax.nn.log_softmax(logits, axis=-1)
+    return _log_softmax(logits)
+
+
+_FEW = 8
+"""Up to this many classes are added one by one: on a CPU a reduction over a short last axis is a
+call of its own, and its additions are part of what stands around it."""
+
+
+def _columns(x: Array) -> list[Array]:
+    return [jnp.squeeze(part, -1) for part in jnp.split(x, x.shape[-1], axis=-1)]
+
+
+@jax.custom_jvp
+def _sum_last(x: Float[Array, "... n"]) -> Float[Array, "..."]:
+    return functools.reduce(jnp.add, _columns(x)) if x.shape[-1] <= _FEW else jnp.sum(x, axis=-1)
+
+
+@_sum_last.defjvp
+def _sum_last_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    # The gradient is one number spread over the columns, not columns put together.
+    return _sum_last(*primals), jnp.sum(tangents[0], axis=-1)
+
+
+@jax.custom_jvp
+def _log_softmax(logits: Float[Array, "... n"]) -> Float[Array, "... n"]:
+    highest = functools.reduce(jnp.maximum, _columns(logits))
+    shifted = logits - jnp.where(jnp.isfinite(highest), highest, 0.0)[..., None]
+    return shifted - jnp.log(_sum_last(jnp.exp(shifted)))[..., None]
+
+
+@_log_softmax.defjvp
+def _log_softmax_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    log_probs = _log_softmax(*primals)
+    mean = jnp.sum(jnp.exp(log_probs) * tangents[0], axis=-1)
+    return log_probs, tangents[0] - _spread(mean, log_probs.shape[-1])
+
+
+def _spread(x: Float[Array, "..."], n: int) -> Float[Array, "... n"]:
+    """`x` in `n` columns, by a product with ones: so is its gradient then, which on a CPU is faster
+    than a reduction over a short axis."""
+    return x[..., None] @ jnp.ones((1, n), x.dtype)
 
 
 def _expected(own: Array, other: Array | float) -> Array:
@@ -37,7 +85,7 @@ def _expected(own: Array, other: Array | float) -> Array:
     possible = own > -jnp.inf
     own = jnp.where(possible, own, 0.0)
     difference = jnp.where(possible, own - jnp.where(possible, other, 0.0), 0.0)
-    return jnp.sum(jnp.where(possible, jnp.exp(own), 0.0) * difference, axis=-1)
+    return _sum_last(jnp.where(possible, jnp.exp(own), 0.0) * difference)
 
 
 def normal_log_prob(
@@ -72,7 +120,11 @@ class Categorical:
 
     def sample(self, key: jax.Array) -> Int[Array, "..."]:
         """One int32 sample per batch element."""
-        return jax.random.categorical(key, self.logits, axis=-1).astype(jnp.int32)
+        return self.draw(jax.random.gumbel(key, self.logits.shape, self.logits.dtype))
+
+    def draw(self, noise: Float[Array, "... n"]) -> Int[Array, "..."]:
+        """The sample that standard Gumbel noise of the logits' shape stands for."""
+        return jnp.argmax(self.logits + noise, axis=-1).astype(jnp.int32)
 
     def log_prob(self, action: Int[Array, "..."]) -> Float[Array, "..."]:
         """Log-probability of `action`."""
@@ -113,9 +165,11 @@ class DiagonalGaussian:
 
     def sample(self, key: jax.Array) -> Float[Array, "... D"]:
         """One sample per batch element."""
-        return self.mean + jnp.exp(self.log_std) * jax.random.normal(
-            key, self.mean.shape, dtype=self.mean.dtype
-        )
+        return self.draw(jax.random.normal(key, self.mean.shape, self.mean.dtype))
+
+    def draw(self, noise: Float[Array, "... D"]) -> Float[Array, "... D"]:
+        """The sample that standard normal noise of the mean's shape stands for."""
+        return self.mean + jnp.exp(self.log_std) * noise
 
     def log_prob(self, value: Float[Array, "... D"]) -> Float[Array, "..."]:
         """Log-density, summed over the last axis."""
@@ -145,9 +199,11 @@ class TanhNormal:
 
     def sample(self, key: jax.Array) -> Float[Array, "... D"]:
         """One sample per batch element, kept within ±(1 − 1e-6)."""
-        raw = self.mean + jnp.exp(self.log_std) * jax.random.normal(
-            key, self.mean.shape, dtype=self.mean.dtype
-        )
+        return self.draw(jax.random.normal(key, self.mean.shape, self.mean.dtype))
+
+    def draw(self, noise: Float[Array, "... D"]) -> Float[Array, "... D"]:
+        """The sample that standard normal noise of the mean's shape stands for."""
+        raw = self.mean + jnp.exp(self.log_std) * noise
         return jnp.clip(jnp.tanh(raw), -_TANH_LIMIT, _TANH_LIMIT)
 
     def log_prob(self, value: Float[Array, "... D"]) -> Float[Array, "..."]:

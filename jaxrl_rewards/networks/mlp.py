@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +35,43 @@ def dense_init(key: jax.Array, inputs: int, outputs: int, scale: float) -> Dense
 
 def dense(layer: Dense, x: Float[Array, "... inputs"]) -> Float[Array, "... outputs"]:
     """`x @ kernel + bias`."""
-    return x @ layer["kernel"] + layer["bias"]
+    return product(x, layer["kernel"]) + layer["bias"]
+
+
+NARROW = 8
+"""Up to this many outputs, a kernel's gradient is computed output by output."""
+
+
+@jax.custom_jvp
+def product(
+    x: Float[Array, "... inputs"], kernel: Float[Array, "inputs outputs"]
+) -> Float[Array, "... outputs"]:
+    """`x @ kernel`, with a gradient for `kernel` that a CPU computes fast; any derivative.
+
+    XLA's CPU back end runs `xᵀ g`, the usual gradient, at half the rate of `x @ kernel`, and at a
+    tenth where `g` is narrow. Here `xᵀ` is written out first, or every column of `g` taken by
+    itself (measured: 1.25 and 8 times faster for 2048 rows of 64). Other back ends get the
+    usual gradient.
+    """
+    return x @ kernel
+
+
+@product.defjvp
+def _product_jvp(primals: tuple[Array, Array], tangents: tuple[Any, Any]) -> tuple[Array, Array]:
+    (x, kernel), (x_dot, kernel_dot) = primals, tangents
+    return product(x, kernel), product(x_dot, kernel) + _kernel_part(x, kernel_dot)
+
+
+def _kernel_part(x: Array, kernel_dot: Array) -> Array:
+    """`x @ kernel_dot`, written so that its transpose with respect to `kernel_dot` is fast."""
+    if jax.default_backend() != "cpu":
+        return x @ kernel_dot
+    inputs, outputs = kernel_dot.shape
+    if outputs <= NARROW:
+        return jnp.stack([x @ kernel_dot[:, column] for column in range(outputs)], axis=-1)
+    across = jax.lax.optimization_barrier(x.reshape(-1, inputs).T)
+    part = jax.lax.dot_general(across, kernel_dot, (((0,), (0,)), ((), ())))
+    return part.reshape(*x.shape[:-1], outputs)
 
 
 def mlp_init(

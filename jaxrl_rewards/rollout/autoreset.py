@@ -31,6 +31,18 @@ class AutoResetState:
     first: Any
 
 
+@record
+class AutoResetDraw:
+    """What chance gives one step: the world's key, and where an episode would begin.
+
+    That is a state and its observation in mode "fresh", an index into the pool in mode "pool",
+    and () in mode "cached".
+    """
+
+    key: jax.Array
+    start: Any
+
+
 class AutoReset:
     """Starts a new episode in the step that ends one; `final_obs` keeps the true successor.
 
@@ -79,18 +91,42 @@ class AutoReset:
         self, key: jax.Array, state: AutoResetState, action: Any, params: AutoResetParams
     ) -> tuple[AutoResetState, TimeStep]:
         """Step, and where the episode ended continue from a new initial state."""
-        key_step, key_reset = jax.random.split(key)
-        inner, timestep = self.env.step(key_step, state.inner, action, params.env)
-        if self.mode == "fresh":
-            new_inner, new_timestep = self.env.reset(key_reset, params.env)
-        elif self.mode == "cached":
-            new_inner, new_timestep = state.first
-        else:
+        return self.advance(self.draw(jax.random.split(key), params), state, action, params)
+
+    def draw(self, keys: jax.Array, params: AutoResetParams) -> AutoResetDraw:
+        """What chance gives one step, whatever the state, from two keys `[2]`.
+
+        `step` with a key is `advance` with the draw of that key's split. Drawing for all steps of
+        a rollout at once is faster than inside its loop.
+        """
+        key_step, key_reset = keys
+        if self.mode == "cached":
+            return AutoResetDraw(key=key_step, start=())
+        if self.mode == "pool":
             index = jax.random.randint(key_reset, (), 0, self.pool_size)
-            new_inner, new_timestep = jax.tree.map(lambda leaf: leaf[index], params.pool)
+            return AutoResetDraw(key=key_step, start=index)
+        state, timestep = self.env.reset(key_reset, params.env)
+        return AutoResetDraw(key=key_step, start=(state, timestep.obs))
+
+    def advance(
+        self, draw: AutoResetDraw, state: AutoResetState, action: Any, params: AutoResetParams
+    ) -> tuple[AutoResetState, TimeStep]:
+        """`step` with what was drawn before."""
+        inner, timestep = self.env.step(draw.key, state.inner, action, params.env)
+        new_inner, new_obs = self._start(draw, state, params)
         timestep = contain(timestep)
         done = timestep.done
-        timestep = timestep.replace(
-            obs=select(done, new_timestep.obs, timestep.obs), final_obs=timestep.obs
-        )
+        timestep = timestep.replace(obs=select(done, new_obs, timestep.obs), final_obs=timestep.obs)
         return state.replace(inner=select(done, new_inner, inner)), timestep
+
+    def _start(
+        self, draw: AutoResetDraw, state: AutoResetState, params: AutoResetParams
+    ) -> tuple[Any, Any]:
+        """State and observation with which a new episode begins."""
+        if self.mode == "fresh":
+            return draw.start
+        if self.mode == "cached":
+            inner, timestep = state.first
+        else:
+            inner, timestep = jax.tree.map(lambda leaf: leaf[draw.start], params.pool)
+        return inner, timestep.obs

@@ -18,6 +18,8 @@ from jaxrl_rewards.rollout.autoreset import AutoReset
 from jaxrl_rewards.rollout.standstill import Standstill
 
 TIME_LIMITS = ("bootstrap", "termination")
+AT_ONCE = 2**26
+"""Bytes of chance that are drawn before the loop."""
 
 
 class Decision(NamedTuple):
@@ -33,8 +35,10 @@ class Decision(NamedTuple):
 class Policy(NamedTuple):
     """A network bound to its parameters, over observations `[B, ...]` as worlds show them."""
 
-    act: Callable[[jax.Array, Any, Any], Decision]
-    """`(key, obs, carry) -> Decision`."""
+    noise: Callable[[jax.Array, tuple[int, ...]], Any]
+    """`(key, lead) -> noise [*lead, ...]`: what chance gives actions, whatever is observed."""
+    act: Callable[[Any, Any, Any], Decision]
+    """`(noise, obs, carry) -> Decision`."""
     to_env: Callable[[Any], Any]
     """What the world receives for an action."""
     carry: Any
@@ -85,13 +89,21 @@ def collect(
     `keep_info=False` drops the worlds' info. Jittable; `env_params` are those of `env` (prepared,
     for an `AutoReset`).
     """
-    env_step = jax.vmap(env.step, in_axes=(0, 0, 0, None))
+    count = worlds.timestep.reward.shape[0]
+    advance = jax.vmap(env.advance, in_axes=(0, 0, 0, None))
 
-    def step(worlds: Worlds, keys: tuple[jax.Array, jax.Array]) -> tuple[Worlds, Trajectories]:
-        key_action, env_keys = keys
+    def chance(key: jax.Array) -> tuple[Any, Any]:
+        """What chance gives one step of all worlds."""
+        key_actions, key_envs = jax.random.split(key)
+        draws = jax.vmap(env.draw, in_axes=(0, None))
+        keys = jax.random.split(key_envs, (count, 2))
+        return policy.noise(key_actions, (count,)), draws(keys, env_params)
+
+    def step(worlds: Worlds, drawn: tuple[Any, Any]) -> tuple[Worlds, Trajectories]:
+        noise, env_draws = drawn
         obs = worlds.timestep.obs
-        decision = policy.act(key_action, obs, worlds.carry)
-        state, nxt = env_step(env_keys, worlds.state, policy.to_env(decision.action), env_params)
+        decision = policy.act(noise, obs, worlds.carry)
+        state, nxt = advance(env_draws, worlds.state, policy.to_env(decision.action), env_params)
         if time_limits == "termination":
             nxt = nxt.replace(terminated=nxt.done)
         carry = policy.restart(decision.carry, nxt.done)
@@ -102,11 +114,7 @@ def collect(
             position = position.replace(info=())
         return Worlds(state=state, timestep=nxt, carry=carry), position
 
-    # All keys at once: a small split inside the loop costs more than the world's step.
-    key_actions, key_envs = jax.random.split(key)
-    count = worlds.timestep.reward.shape[0]
-    keys = (jax.random.split(key_actions, steps), jax.random.split(key_envs, (steps, count)))
-    worlds, played = jax.lax.scan(step, worlds, keys)
+    worlds, played = _scan_by_chance(step, worlds, jax.random.split(key, steps), chance)
     if policy.value is not None:
         last = policy.value(worlds.timestep.obs, worlds.carry)
         follows = jnp.concatenate([played.value[1:], last[None]])
@@ -115,6 +123,19 @@ def collect(
     return worlds, played.replace(
         turn=turns_by_step(played), group=jnp.arange(count, dtype=jnp.int32)
     )
+
+
+def _scan_by_chance(step: Any, worlds: Worlds, keys: jax.Array, chance: Any) -> Any:
+    """`scan(step)` over `chance(key)` of every key.
+
+    All of it is drawn at once where it is small, since a draw inside the loop costs more than many
+    a world's step; else step by step. The values are the same.
+    """
+    shapes = jax.eval_shape(chance, keys[0])
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+    if size * keys.shape[0] <= AT_ONCE:
+        return jax.lax.scan(step, worlds, jax.vmap(chance)(keys))
+    return jax.lax.scan(lambda carry, key: step(carry, chance(key)), worlds, keys)
 
 
 def turns_by_step(played: Trajectories) -> Array:

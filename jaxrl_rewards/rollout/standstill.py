@@ -46,12 +46,22 @@ class Standstill:
         inner, timestep = self.env.reset(key, params)
         return StandstillState(inner=inner, timestep=timestep), timestep
 
+    def draw(self, keys: jax.Array, params: Any) -> jax.Array:
+        """What chance gives one step, from two keys `[2]`: the first."""
+        return keys[0]
+
     def step(
         self, key: jax.Array, state: StandstillState, action: Any, params: Any
     ) -> tuple[StandstillState, TimeStep]:
         """Step, or stand still."""
+        return self.advance(key, state, action, params)
+
+    def advance(
+        self, draw: jax.Array, state: StandstillState, action: Any, params: Any
+    ) -> tuple[StandstillState, TimeStep]:
+        """`step` with what was drawn before."""
         before = state.timestep
-        inner, timestep = self.env.step(key, state.inner, action, params)
+        inner, timestep = self.env.step(draw, state.inner, action, params)
         nothing = jax.tree.map(
             jnp.zeros_like, (before.reward, before.terms, before.applicable, before.broken)
         )

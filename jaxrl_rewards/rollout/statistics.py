@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -39,33 +38,27 @@ def update_statistics(
 ) -> EpisodeStatistics:
     """Add a time-major rollout.
 
-    Written with cumulative sums instead of a loop: the return of an episode that ends at `t` is
-    the cumulative reward up to `t` less that at the previous end. A reward that is not finite
-    counts as 0, or it would spoil the sums of every later episode.
+    Written with sums instead of a loop: all rewards up to a world's last end belong to episodes
+    that have ended, all after it to the one that runs. A reward that is not finite counts as 0, or
+    it would spoil the sums of every later episode.
     """
     reward = jnp.where(jnp.isfinite(reward), reward, 0.0)
     steps = reward.shape[0]
-    total = statistics.running_return + jnp.cumsum(reward, axis=0)
     time = jnp.arange(steps, dtype=jnp.int32)[:, None]
-    last_end = _running_max(jnp.where(done, time, -1))
-    before = jnp.concatenate([jnp.full_like(last_end[:1], -1), last_end[:-1]])
-    at_end = jnp.take_along_axis(total, jnp.maximum(before, 0), axis=0)
-    returns = total - jnp.where(before >= 0, at_end, 0.0)
-    lengths = jnp.where(before >= 0, time - before, time + 1 + statistics.running_length)
+    last_end = jnp.max(jnp.where(done, time, -1), axis=0)
+    any_end = last_end >= 0
+    ended = jnp.sum(jnp.where(time <= last_end, reward, 0.0), axis=0)
+    running = jnp.sum(jnp.where(time > last_end, reward, 0.0), axis=0)
+    returns = jnp.where(any_end, statistics.running_return + ended, 0.0)
+    lengths = jnp.where(any_end, statistics.running_length + last_end + 1, 0)
     count = jnp.sum(done, dtype=jnp.int32)
-    any_end = count > 0
     safe = jnp.maximum(count, 1).astype(jnp.float32)
-    mean_return = jnp.sum(jnp.where(done, returns, 0.0)) / safe
-    mean_length = jnp.sum(jnp.where(done, lengths, 0).astype(jnp.float32)) / safe
-    ended_last = done[-1]
     return EpisodeStatistics(
-        running_return=jnp.where(ended_last, 0.0, returns[-1]),
-        running_length=jnp.where(ended_last, 0, lengths[-1]),
-        episode_return=jnp.where(any_end, mean_return, statistics.episode_return),
-        episode_length=jnp.where(any_end, mean_length, statistics.episode_length),
+        running_return=running + jnp.where(any_end, 0.0, statistics.running_return),
+        running_length=steps - 1 - last_end + jnp.where(any_end, 0, statistics.running_length),
+        episode_return=jnp.where(count > 0, jnp.sum(returns) / safe, statistics.episode_return),
+        episode_length=jnp.where(
+            count > 0, jnp.sum(lengths.astype(jnp.float32)) / safe, statistics.episode_length
+        ),
         episodes=statistics.episodes + count,
     )
-
-
-def _running_max(values: Array) -> Array:
-    return jax.lax.cummax(values, axis=0)

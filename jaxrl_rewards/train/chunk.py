@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxrl_rewards.core.compiling import jit_program
 from jaxrl_rewards.core.mesh import replicate, replicated
 from jaxrl_rewards.learners.api import seed_axes
 from jaxrl_rewards.train.logging import BOOKKEEPING
@@ -98,7 +99,7 @@ def compile_chunk(
         return state, buffers, Health(state.skipped, idle, _finite(state.params, state.skipped))
 
     outputs = None if mesh is None else (shardings, replicated(mesh), replicated(mesh))
-    jitted = jax.jit(chunk, donate_argnums=0, out_shardings=outputs)
+    jitted = jit_program(chunk, donate_argnums=0, out_shardings=outputs)
     whole_seeds = mesh is not None and num_seeds is not None
     whole_seeds = whole_seeds and num_seeds % mesh.shape["data"] == 0
     # batches made within an update ask for this mesh, unless whole seeds have taken it

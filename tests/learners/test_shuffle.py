@@ -21,7 +21,7 @@ def chi_square(counts):
     return scipy.stats.chisquare(counts.ravel()).pvalue
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 5, 16, 17, 64, 65, 257, 4096])
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 16, 17, 64, 65, 257, 512, 4096, 8192])
 def test_every_size_is_permuted(n):
     found = permutations(n, keys=8)
     assert found.dtype == np.int32
@@ -63,3 +63,15 @@ def test_eager_jit_and_vmap_agree():
 def test_no_element_is_refused():
     with pytest.raises(ValueError, match="n >= 1, got 0"):
         random_permutation(jax.random.key(0), 0)
+
+
+def test_uneven_halves_mix_as_evenly():
+    """From 512 on a power of two with an odd number of bits has halves of two widths."""
+    found = permutations(512, keys=3000)
+    for column in (0, 1, 255, 511):
+        counts = np.bincount(found[:, column] // 32, minlength=16)
+        assert chi_square(counts) > SIGNIFICANCE
+    steps = (found[:, 1:] - found[:, :-1]) % 512  # never 0
+    counts = np.bincount(steps.ravel() // 32, minlength=16)
+    expected = steps.size * np.array([31] + [32] * 15) / 511
+    assert np.abs(counts / expected - 1).max() < 0.02

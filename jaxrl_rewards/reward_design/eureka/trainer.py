@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxrl_rewards.core import Env, record
+from jaxrl_rewards.core.compiling import jit_program
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.learners.api import Learner
 from jaxrl_rewards.reward_design.programs.reward import SUCCESS, ProgramReward
@@ -68,7 +69,7 @@ class CandidateTrainer:
         self.measure, self.success = measure, success
         self.compilations = 0
         self.trained = 0
-        self._batch = jax.jit(jax.vmap(self._train))
+        self._batch = jit_program(jax.vmap(self._train))
 
     def train(
         self, programs: Tape | Slots, keys: Array, *, success_weight: float | np.ndarray = 0.0
