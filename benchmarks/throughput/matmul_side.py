@@ -16,7 +16,7 @@ SIZE, PRODUCTS = 1024, 64
 
 
 def main() -> None:
-    """Serve the rate of products of two SIZE x SIZE matrices on one XLA thread, FLOP per CPU second."""
+    """Serve the rate of products of two SIZE x SIZE matrices on one XLA thread, FLOP/CPU s."""
     key_a, key_b = jax.random.split(jax.random.key(0))
     first = jax.random.normal(key_a, (SIZE, SIZE)) / SIZE**0.5
     second = jax.random.normal(key_b, (SIZE, SIZE)) / SIZE**0.5
