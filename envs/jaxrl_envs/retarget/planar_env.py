@@ -271,7 +271,7 @@ class PlanarRetarget:
         params: PlanarParams,
     ) -> dict[str, Array]:
         physics = state.physics
-        ground = jnp.stack([physics.qpos[0], jnp.zeros(())])
+        ground = jnp.stack([physics.qpos[0], jnp.zeros((), jnp.float32)])
         own = (
             physics.qpos[1:],
             physics.qvel,
