@@ -80,7 +80,10 @@ class FlattenObservation(_Wrapper):
     def __init__(self, env: Env):
         space = env.spec.observation_space
         low, high = _flat_bounds(space)
-        super().__init__(env, observation_space=Box(low, high, (len(low),)))
+        changes: dict[str, Any] = {"observation_space": Box(low, high, (len(low),))}
+        if env.spec.valid_actions is not None:
+            changes["valid_actions"] = _OfFlat(space, env.spec.valid_actions)
+        super().__init__(env, **changes)
         self._space = space
 
     def reset(self, key: jax.Array, params: Any) -> tuple[Any, TimeStep]:
@@ -98,6 +101,17 @@ class FlattenObservation(_Wrapper):
             obs=_flat_value(self._space, timestep.obs),
             final_obs=_flat_value(self._space, timestep.final_obs),
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class _OfFlat:
+    """`valid_actions` of a world whose observations are shown flat."""
+
+    space: Any
+    inner: Any
+
+    def __call__(self, obs: Array) -> Array:
+        return self.inner(_full_value(self.space, obs))
 
 
 class ScaleAction(_Wrapper):
@@ -118,7 +132,11 @@ class ScaleAction(_Wrapper):
 
 
 class ActionRepeat(_Wrapper):
-    """Applies each action `repeats` times, or until the episode ends; rewards and terms add up."""
+    """Applies each action `repeats` times, or until the episode ends; rewards and terms add up.
+
+    A step counts as chosen where any of its inner steps was. In a world with `valid_actions` an
+    action must be valid at the observation before the first of the inner steps.
+    """
 
     def __init__(self, env: Env, repeats: int):
         if repeats < 1:
@@ -138,6 +156,7 @@ class ActionRepeat(_Wrapper):
                 reward=total.reward + new.reward,
                 terms=jax.tree.map(jnp.add, total.terms, new.terms),
                 applicable=jax.tree.map(jnp.logical_or, total.applicable, new.applicable),
+                chosen=total.chosen | new.chosen,
             )
             keep = lambda old, fresh: jnp.where(total.done, old, fresh)  # noqa: E731
             return jax.tree.map(keep, (state, total), (nxt, merged)), None
@@ -164,3 +183,15 @@ def _flat_value(space: Any, value: Any) -> Array:
     if isinstance(space, Discrete):
         return jax.nn.one_hot(value, space.n, dtype=jnp.float32)
     return jnp.reshape(value, (-1,)).astype(jnp.float32)
+
+
+def _full_value(space: Any, flat: Array) -> Any:
+    """The element of `space` whose `_flat_value` is `flat`."""
+    if isinstance(space, DictSpace):
+        widths = [len(_flat_bounds(sub)[0]) for _, sub in space.spaces]
+        parts = jnp.split(flat, np.cumsum(widths)[:-1])
+        pairs = zip(space.spaces, parts, strict=True)
+        return {name: _full_value(sub, part) for (name, sub), part in pairs}
+    if isinstance(space, Discrete):
+        return jnp.argmax(flat).astype(jnp.int32)
+    return jnp.reshape(flat, space.shape).astype(space.dtype)

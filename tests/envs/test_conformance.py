@@ -7,24 +7,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-import conformance
 import jax
 import jaxrl_envs
 import numpy as np
 import pytest
+import worlds
+from jaxrl_envs import conformance
 
-CHECKS = {
-    name.removeprefix("check_"): value
-    for name, value in vars(conformance).items()
-    if name.startswith("check_")
-}
+CHECKS = {**conformance.CHECKS, "golden": worlds.check_golden}
 NAMES = jaxrl_envs.names()
 HEAVY = ("retarget", "planar-retarget")
 """Worlds under physics, whose programs take long to compile: checked in the slow tier."""
 LIGHT = tuple(name for name in NAMES if name not in HEAVY)
 TIERS = [*LIGHT, *(pytest.param(name, marks=pytest.mark.slow) for name in HEAVY)]
 
-subject_of = functools.lru_cache(maxsize=None)(conformance.Subject)
+subject_of = functools.lru_cache(maxsize=None)(worlds.named)
 
 
 @pytest.mark.slow
@@ -38,7 +35,7 @@ def test_world_conforms(name, check):
     "names", [LIGHT, pytest.param(HEAVY, marks=pytest.mark.slow)], ids=["light", "heavy"]
 )
 def test_another_process_gives_the_same_bits(repository, names):
-    script = Path(conformance.__file__)
+    script = Path(worlds.__file__)
     path = os.pathsep.join([str(repository), str(repository / "envs")])
     result = subprocess.run(
         [sys.executable, str(script), "fingerprints", *names],
@@ -88,6 +85,6 @@ def test_states_and_keys_survive_a_checkpoint(tmp_path, names):
 
 
 def test_golden_file_covers_the_registry():
-    golden = json.loads(conformance.GOLDEN.read_text())
+    golden = json.loads(worlds.GOLDEN.read_text())
     assert set(golden) == set(NAMES)
     assert all(np.isfinite(entry["return"]["mean"]) for entry in golden.values())

@@ -118,7 +118,8 @@ def to_brax(env: Env, params: Any = None) -> Any:
     """One of our worlds as a `brax.envs.base.Env`, for brax's trainers.
 
     brax acts with a float vector in [-1, 1]: discrete actions become the index of the largest of
-    `n` entries, box actions are mapped linearly to their bounds (unbounded ones pass as they
+    `n` entries (of the valid ones,
+    where the world has `valid_actions`), box actions are mapped linearly to their bounds (unbounded ones pass as they
     are). `done` is termination only: pass our limit, `env.spec.max_steps`, to the trainer as
     `episode_length`, which makes it a truncation there. Reward terms appear in `metrics`. Both
     kinds of key are taken. InputError when brax is missing, for action spaces other than Discrete
@@ -145,6 +146,8 @@ def to_brax(env: Env, params: Any = None) -> Any:
             """Take one step."""
             carried = jax.random.wrap_key_data(state.info["key"])
             key, carried = jax.random.split(carried)
+            if env.spec.valid_actions is not None:
+                action = jnp.where(env.spec.valid_actions(state.obs), action, -jnp.inf)
             inner, timestep = env.step(key, state.pipeline_state, decode(action), params)
             info = {**state.info, "key": jax.random.key_data(carried)}
             return self._state(inner, timestep, state.metrics, info)

@@ -20,7 +20,9 @@ def to_gymnasium(env: Env, params: Any = None, *, seed: int | None = None) -> An
 
     `params` default to the world's. `seed` seeds the first `reset` that is given none; None draws
     a seed from the operating system, as gymnasium does. Observations are NumPy arrays, rewards
-    floats; `info` holds the reward terms under "terms". InputError when gymnasium is missing.
+    floats; `info` holds the reward terms under "terms" and, of a world with `valid_actions`, the
+    mask of valid actions under "action_mask" (int8 `[n]`, as `action_space.sample(mask)` takes it).
+    InputError when gymnasium is missing.
     """
     gymnasium = import_library("gymnasium", "gymnasium")
     params = env.default_params() if params is None else params
@@ -44,7 +46,7 @@ def to_gymnasium(env: Env, params: Any = None, *, seed: int | None = None) -> An
             self._first_seed = None
             key, self._key = jax.random.split(_draw_key(self.np_random))
             self._state, timestep = jit_reset(key, params)
-            return _to_numpy(timestep.obs), {}
+            return _to_numpy(timestep.obs), _mask_info(env, timestep.obs)
 
         def step(self, action: Any):
             """Take one step."""
@@ -53,6 +55,7 @@ def to_gymnasium(env: Env, params: Any = None, *, seed: int | None = None) -> An
             action = _from_numpy(env.spec.action_space, action)
             self._key, self._state, timestep = jit_step(self._key, self._state, action, params)
             info = {"terms": {name: float(value) for name, value in timestep.terms.items()}}
+            info |= _mask_info(env, timestep.obs)
             return (
                 _to_numpy(timestep.obs),
                 float(timestep.reward),
@@ -78,8 +81,9 @@ def to_gymnasium_vector(
     episode's end ignores the action, returns the new episode's first observation, reward 0 and no
     end. "same_step": the ending step returns the new episode's first observation, and the old
     one's last is in `info["final_obs"]` where `info["_final_obs"]`. `info["terms"]` holds the
-    reward terms, each `[num_envs]`. `reset(options={"reset_mask": mask})` resets some copies only.
-    InputError when gymnasium is missing, the mode unknown or `num_envs` below 1.
+    reward terms, each `[num_envs]`, `info["action_mask"]` (int8 `[num_envs, n]`) the valid actions
+    of a world that has `valid_actions`. `reset(options={"reset_mask": mask})` resets some
+    copies only. InputError when gymnasium is missing, the mode unknown or `num_envs` below 1.
     """
     vector = import_library("gymnasium.vector", "gymnasium")
     batch_space = import_library("gymnasium.vector.utils", "gymnasium").batch_space
@@ -130,7 +134,7 @@ def to_gymnasium_vector(
             else:
                 self._done = jnp.zeros((count,), bool)
             self._state, self._obs = state, obs
-            return _to_numpy(obs), {}
+            return _to_numpy(obs), _mask_info(env, obs, batched=True)
 
         def step(self, actions: Any):
             """Take one step in every copy."""
@@ -142,7 +146,7 @@ def to_gymnasium_vector(
             self._key, self._state, self._done = carry
             self._obs = timestep.obs
             terms = {name: np.array(value) for name, value in timestep.terms.items()}
-            info: dict[str, Any] = {"terms": terms}
+            info: dict[str, Any] = {"terms": terms, **_mask_info(env, timestep.obs, batched=True)}
             ended = np.array(timestep.terminated | timestep.truncated)
             if same_step and ended.any():
                 info["final_obs"] = _to_numpy(timestep.final_obs)
@@ -171,6 +175,14 @@ def convert_space(space: Space) -> Any:
         dtype = np.dtype(space.dtype)
         return spaces.Box(low.astype(dtype), high.astype(dtype), space.shape, dtype)
     return spaces.MultiDiscrete(np.asarray(space.nvec))
+
+
+def _mask_info(env: Env, obs: Any, batched: bool = False) -> dict[str, np.ndarray]:
+    """The valid actions at an observation, or nothing where all are."""
+    valid = env.spec.valid_actions
+    if valid is None:
+        return {}
+    return {"action_mask": np.asarray((jax.vmap(valid) if batched else valid)(obs), np.int8)}
 
 
 def _split_then_step(env: Env) -> Any:

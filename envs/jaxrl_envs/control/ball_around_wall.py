@@ -116,7 +116,7 @@ class BallAroundWall:
         physics = self.physics.reset(place)
         state = BallState(
             physics=physics,
-            quantities=self._measure(physics, physics, jnp.zeros(())),
+            quantities=self._measure(physics, physics, jnp.zeros((), jnp.float32)),
             at_goal=jnp.zeros((), bool),
             time=jnp.zeros((), jnp.int32),
         )

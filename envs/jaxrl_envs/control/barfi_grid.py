@@ -151,7 +151,7 @@ class ContinuousGridWorld:
             moving = moving & jnp.all((proposed >= 0.0) & (proposed <= 1.0)) & ~at_goal
             position = jnp.where(moving, proposed, position)
             at_goal = at_goal | (moving & _inside(position, params.goal_box))
-            visits = visits + (moving & _inside(position, params.bonus_box))
+            visits = visits + (moving & _inside(position, params.bonus_box)).astype(jnp.float32)
             square = jnp.sum(jnp.square(position - params.target))
             squares = squares + jnp.where(moving, square, 0.0)
         nxt = ContinuousGridState(

@@ -144,7 +144,7 @@ class KeyDoor:
 
     def reset(self, key: jax.Array, params: KeyDoorParams) -> tuple[KeyDoorState, TimeStep]:
         """A start drawn uniformly from the first room."""
-        start = jax.random.choice(key, jnp.asarray(self.map.starts))
+        start = jax.random.choice(key, jnp.asarray(self.map.starts, jnp.int32))
         none, zero = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32)
         state = KeyDoorState(
             cell=start,

@@ -221,9 +221,10 @@ def _split(numbers: Float[Array, "N"]) -> list[Array]:
 
 def _integer(unit: Array, bounds: Array) -> Int[Array, "..."]:
     """Integers in `bounds[0] ... bounds[1] - 1` from uniform numbers in [0, 1)."""
-    span = bounds[1] - bounds[0]
-    step = jnp.minimum(jnp.floor(unit * span).astype(jnp.int32), span - 1)
-    return (bounds[0] + step).astype(jnp.int32)
+    low, high = (jnp.asarray(bound, jnp.int32) for bound in (bounds[0], bounds[1]))
+    span = high - low
+    step = jnp.floor(unit * span.astype(jnp.float32)).astype(jnp.int32)
+    return low + jnp.minimum(step, span - 1)
 
 
 def _log_uniform(unit: Array, bounds: Float[Array, "2"]) -> Array:
@@ -247,7 +248,7 @@ def _window(unit: Float[Array, "4"], config: ScreenConfig) -> tuple[Array, Array
 def _cut(box: Array, axis: Array, share: Array) -> tuple[Array, Array]:
     """Two parts of a box, along axis 0 (x) or 1 (y), on a whole pixel."""
     place = jnp.floor(box[:2] + share * (box[2:] - box[:2]))
-    along = jnp.arange(2) == axis
+    along = jnp.arange(2, dtype=jnp.int32) == axis
     first = jnp.concatenate([box[:2], jnp.where(along, place, box[2:])])
     second = jnp.concatenate([jnp.where(along, place, box[:2]), box[2:]])
     return first, second
@@ -322,18 +323,18 @@ def _leaves(draw, config: ScreenConfig, params, panels, panel_kind, panel_valid)
 def _title_icons(window: Array, config: ScreenConfig) -> tuple[Array, Array]:
     side = 5 * config.scale
     right = window[2] - 2 - np.arange(3) * (side + 2)
-    top = jnp.full((3,), window[1] + 2)
+    top = jnp.full((3,), window[1] + 2, jnp.float32)
     box = jnp.stack([right - side, top, right, top + side], axis=-1)
     return box.astype(jnp.float32), jnp.ones((3,), bool)
 
 
 def _labels(draw, params: LayoutParams, kind: Int[Array, "L"]) -> Int[Array, "L"]:
     """A word or an icon per element, distinct as far as they last, some repeated on purpose."""
-    slot = jnp.arange(_LEAVES) - (draw["repeat"] < params.repeat)
+    slot = np.arange(_LEAVES, dtype=np.int32) - (draw["repeat"] < params.repeat).astype(jnp.int32)
     slot = jnp.maximum(slot, 0)
     words = np.arange(glyphs.WORDS)
     allowed = (words >= params.words[0]) & (words < params.words[1])
-    order = jnp.argsort(draw["word"] + 2.0 * ~allowed)
+    order = jnp.argsort(draw["word"] + jnp.where(allowed, 0.0, 2.0)).astype(jnp.int32)
     word = order[slot % jnp.maximum(params.words[1] - params.words[0], 1)]
     icons = len(glyphs.TITLE_ICONS) + jnp.argsort(draw["icon"])
     icon = glyphs.WORDS + icons[slot % icons.shape[0]]

@@ -66,7 +66,7 @@ class CEngine:
 
     def reset(self, qpos: Array, qvel: Array, act: Array) -> tuple[PhysicsState, dict[str, Array]]:
         """A world at these positions and velocities, with the engine's fields."""
-        start = jnp.concatenate([jnp.zeros(1), qpos, qvel, act])
+        start = jnp.concatenate([jnp.zeros((1,), qpos.dtype), qpos, qvel, act])
         return self._unpack(*self._load(start))
 
     def step(

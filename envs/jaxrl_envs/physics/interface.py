@@ -44,6 +44,11 @@ class Physics:
     _engine: Any
     _derive: Derivation
     _place: Callable[[Array, Array], dict[str, Array]]
+    _options: dict[str, Any]
+
+    def __reduce__(self) -> tuple:
+        # Engines hold locks and idle simulations: a copy in another process makes its own.
+        return _remake, (self.model, self._options)
 
     @property
     def dt(self) -> float:
@@ -188,7 +193,22 @@ def make_physics(
         _engine=made,
         _derive=derive,
         _place=site_motion(model, placed),
+        _options={
+            "engine": engine,
+            "substeps": substeps,
+            "outputs": tuple(outputs),
+            "threads": threads,
+            "limit": limit,
+            "tuned": tuned,
+            "iterations": iterations,
+            "max_contacts": max_contacts,
+            "max_constraints": max_constraints,
+        },
     )
+
+
+def _remake(model: Any, options: dict[str, Any]) -> Physics:
+    return make_physics(model, **options)
 
 
 def _placed(model: Any, outputs: tuple[str, ...]) -> tuple[str, ...]:

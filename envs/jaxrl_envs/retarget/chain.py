@@ -53,7 +53,9 @@ def chain_kinematics(
 ) -> tuple[Float[Array, "links ... 3"], Float[Array, "links ... 4"]]:
     """World positions and orientations of all links; `angles` in radians."""
     count, batch = chain.offsets.shape[0], angles.shape[:-1]
-    padded = jnp.moveaxis(jnp.concatenate([angles, jnp.zeros((*batch, 1))], axis=-1), -1, 0)
+    padded = jnp.moveaxis(
+        jnp.concatenate([angles, jnp.zeros((*batch, 1), angles.dtype)], axis=-1), -1, 0
+    )
 
     def place(done, link):
         positions, quats = done
@@ -65,12 +67,12 @@ def chain_kinematics(
         return (positions.at[number].set(position), quats.at[number].set(turned)), None
 
     start = (
-        jnp.zeros((count, *batch, 3)).at[0].set(root_position),
-        jnp.zeros((count, *batch, 4)).at[0].set(root_quat),
+        jnp.zeros((count, *batch, 3), angles.dtype).at[0].set(root_position),
+        jnp.zeros((count, *batch, 4), angles.dtype).at[0].set(root_quat),
     )
     links = (
-        jnp.arange(count), chain.parents, chain.offsets, chain.quats, chain.axes, chain.anchors,
-        chain.hinges,
+        jnp.arange(count, dtype=jnp.int32), chain.parents, chain.offsets, chain.quats, chain.axes,
+        chain.anchors, chain.hinges,
     )  # fmt: skip
     done, _ = jax.lax.scan(place, start, jax.tree.map(lambda x: jnp.asarray(x)[1:], links))
     return done

@@ -195,7 +195,7 @@ class Retarget:
         share = (part + jax.random.uniform(key_within, dtype=jnp.float32)) / weights.shape[1]
         frame = jnp.floor(share * library.starts[clip]).astype(jnp.int32)
         physics = self.physics.reset(library.qpos[clip, frame], library.qvel[clip, frame])
-        past = jnp.maximum(frame - params.sensors.latency - jnp.arange(MEMORY), 0)
+        past = jnp.maximum(frame - params.sensors.latency - jnp.arange(MEMORY, dtype=jnp.int32), 0)
         points, received = corrupt(
             key_sense, jax.tree.map(lambda leaf: leaf[clip, past], library.sensed), params.sensors
         )

@@ -87,7 +87,7 @@ def corrupt(
     # random numbers cost as much as all the rest; nobody needs those that are multiplied by zero
     faults = jnp.stack([params.position_noise, params.rotation_noise, params.drop])
     position, rotation, arrived = jax.lax.cond(jnp.any(faults != 0), disturb, keep, key)
-    present = jnp.stack([jnp.ones(()), params.controllers, params.controllers]) > 0
+    present = jnp.stack([jnp.ones((), jnp.float32), params.controllers, params.controllers]) > 0
     received = (arrived[..., None] & present).astype(jnp.float32)
     return points.replace(position=position, rotation=rotation), received
 

@@ -156,9 +156,11 @@ class PlanarRetarget:
         """Start on the reference, anywhere in a clip that leaves `max_steps` to go."""
         count, frames = params.clips.table.shape[:2]
         unit = jax.random.uniform(key, (2,), dtype=jnp.float32)
-        clip = jnp.minimum((unit[0] * count).astype(jnp.int32), count - 1)
+        clip = jnp.minimum((unit[0] * np.float32(count)).astype(jnp.int32), count - 1)
         room = jnp.maximum(frames - HISTORY - params.max_steps, 1)
-        start = HISTORY + jnp.minimum((unit[1] * room).astype(jnp.int32), room - 1)
+        start = HISTORY + jnp.minimum(
+            (unit[1] * room.astype(jnp.float32)).astype(jnp.int32), room - 1
+        )
         return self.start_at(clip, start, params)
 
     def start_at(
@@ -271,7 +273,7 @@ class PlanarRetarget:
         params: PlanarParams,
     ) -> dict[str, Array]:
         physics = state.physics
-        ground = jnp.stack([physics.qpos[0], jnp.zeros(())])
+        ground = jnp.stack([physics.qpos[0], jnp.zeros((), jnp.float32)])
         own = (
             physics.qpos[1:],
             physics.qvel,

@@ -215,7 +215,7 @@ def differentiate(
     """
     first, last = _neighbours(values.shape[0], length)
     spans = jnp.maximum(last - first, 1).reshape(-1, *[1] * (values.ndim - 1))
-    return (values[last] - values[first]) / (spans * frame_time)
+    return (values[last] - values[first]) / (spans.astype(jnp.float32) * frame_time)
 
 
 def angular_rate(
@@ -226,11 +226,12 @@ def angular_rate(
     """World angular velocity in rad/s, differenced as in `differentiate`."""
     first, last = _neighbours(quats.shape[0], length)
     turn = quat_to_rotvec(quat_multiply(quats[last], quat_conjugate(quats[first])))
-    return turn / (jnp.maximum(last - first, 1)[:, None] * frame_time)
+    spans = jnp.maximum(last - first, 1)[:, None].astype(jnp.float32)
+    return turn / (spans * frame_time)
 
 
 def _neighbours(count: int, length: Any) -> tuple[Int[Array, "frames"], Int[Array, "frames"]]:
     """Indices of the frame before and the frame after each, within the clip."""
-    frames = jnp.arange(count)
+    frames = jnp.arange(count, dtype=jnp.int32)
     end = (count if length is None else length) - 1
     return jnp.maximum(frames - 1, 0), jnp.minimum(frames + 1, jnp.maximum(end, 0))

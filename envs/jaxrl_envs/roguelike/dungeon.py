@@ -90,8 +90,8 @@ def generate(key: jax.Array, plan: DungeonPlan) -> Dungeon:
     """Draw a floor. The agent starts in the first room, the stairs lie in the last."""
     rooms, block, (height, width) = plan.rooms, plan.block, plan.shape
     key_extent, key_rank, key_flip = jax.random.split(key, 3)
-    extent = jax.random.randint(key_extent, (rooms, 4), 1, block // 2)
-    line = np.arange(block) - block // 2
+    extent = jax.random.randint(key_extent, (rooms, 4), 1, block // 2, jnp.int32)
+    line = np.arange(block, dtype=np.int32)[None] - block // 2
     inside_rows = (line >= -extent[:, :1]) & (line <= extent[:, 1:2])
     inside_columns = (line >= -extent[:, 2:3]) & (line <= extent[:, 3:])
     room = inside_rows[:, :, None] & inside_columns[:, None, :]
@@ -127,7 +127,7 @@ def _spots(
     cells = plan.block**2
     number = np.arange(cells, dtype=np.uint32)
     taken_rank = np.uint32(2**32 - 1)
-    rank = rank.astype(jnp.uint32) * np.uint32(cells) + number
+    rank = rank.astype(jnp.uint32) * np.uint32(cells) + number[None]
     rank = jnp.where(room.reshape(plan.rooms, -1), rank, taken_rank)
 
     # A loop, for unrolled XLA would compute the ranks anew for every minimum.

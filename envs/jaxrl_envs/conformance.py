@@ -1,91 +1,83 @@
-"""What every registered world must do, as checks that take a `Subject`.
+"""What every world must do: checks to call on your own.
 
-`python tests/envs/conformance.py fingerprints [NAME ...]` prints a digest of a rollout of every
-world (or of the named ones), for comparison between processes; `python tests/envs/conformance.py
-golden [NAME ...]` measures the random policy and rewrites `golden.json` (likewise).
+In pytest, for a world `MyWorld`:
+
+    from jaxrl_envs import conformance
+
+    @pytest.fixture(scope="module")
+    def subject():
+        return conformance.Subject(MyWorld())  # programs are compiled once for all checks
+
+    @pytest.mark.parametrize("check", conformance.CHECKS)
+    def test_my_world_conforms(subject, check):
+        conformance.CHECKS[check](subject)
+
+or all at once, `conformance.conform(MyWorld())`. A check that fails raises AssertionError (or
+what `check_env` raises). Worlds whose `reset` always shows the same set `deterministic_reset` to
+True; those whose reward has gradients set `differentiable` to True and are checked for it.
+
+The state must count its steps in a field `time`, and `params.max_steps` must be an int32 array, as
+in all worlds of the registry.
 """
+
+from __future__ import annotations
 
 import functools
 import hashlib
-import json
-import sys
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import jaxrl_envs
 import numpy as np
 
-from jaxrl_rewards.core import Box, DictSpace
+from jaxrl_rewards.core import Box, DictSpace, Env, check_env
 from jaxrl_rewards.rollout.autoreset import AutoReset
 
 STEPS, BATCH = 50, 4
-TOLERANCE = {"retarget": 1e-2}
-"""Where contacts of a falling body magnify the last bits over 50 steps; 1e-4 elsewhere."""
-GOLDEN = Path(__file__).with_name("golden.json")
-GOLDEN_EPISODES, TEST_EPISODES = 4096, 256
 
 
 class Subject:
-    """A world, its default params, and the programs that the checks share (compiled once)."""
+    """A world, its params, and the programs that the checks share (compiled once).
 
-    def __init__(self, name):
-        self.name = name
-        self.env = jaxrl_envs.make(name)
-        self.params = self.env.default_params()
+    `tolerance` is what floats of one rollout may differ by when compiled in other ways.
+    """
+
+    def __init__(self, env: Env, params: Any = None, *, tolerance: float = 1e-4):
+        self.env, self.tolerance = env, tolerance
+        self.params = env.default_params() if params is None else params
         self.traces = 0
-        self.reset = jax.jit(self.env.reset)
+        self.reset = jax.jit(env.reset)
         self.step = jax.jit(self._counted_step)
 
-    def _counted_step(self, key, state, action, params):
+    def _counted_step(self, key: jax.Array, state: Any, action: Any, params: Any) -> Any:
         self.traces += 1
         return self.env.step(key, state, action, params)
 
-    def short(self, steps):
+    def short(self, steps: int) -> Any:
         """Params with a time limit of `steps`, same structure and dtypes."""
         return self.params.replace(max_steps=jnp.asarray(steps, jnp.int32))
 
     @functools.cached_property
-    def scan(self):
-        """`(key, params) -> (first, last state, [T] time steps)`, one world, random actions."""
-        return jax.jit(lambda key, params: rollout(self.env, key, params, STEPS))
+    def runs(self) -> Callable:
+        """`(keys [B], params) -> (first, last state, [B, T] time steps)` under random actions."""
+        return jax.jit(jax.vmap(lambda key, params: rollout(self.env, key, params), (0, None)))
 
     @functools.cached_property
-    def vmap_scan(self):
-        return jax.jit(
-            jax.vmap(lambda key, params: rollout(self.env, key, params, STEPS), (0, None))
-        )
-
-    @functools.cached_property
-    def scan_vmap(self):
-        env, space = self.env, self.env.spec.action_space
-
-        def run(keys, params):
-            split = jax.vmap(lambda key: jax.random.split(key, 3))(keys)
-            state, first = jax.vmap(env.reset, (0, None))(split[:, 0], params)
-            action_keys = jax.vmap(lambda key: jax.random.split(key, STEPS))(split[:, 1])
-            step_keys = jax.vmap(lambda key: jax.random.split(key, STEPS))(split[:, 2])
-
-            def body(state, now):
-                actions = jax.vmap(space.sample)(action_keys[:, now])
-                return jax.vmap(env.step, (0, 0, 0, None))(
-                    step_keys[:, now], state, actions, params
-                )
-
-            last, timesteps = jax.lax.scan(body, state, jnp.arange(STEPS))
-            swap = lambda leaf: jnp.swapaxes(leaf, 0, 1)  # noqa: E731
-            return first, last, jax.tree.map(swap, timesteps)
-
-        return jax.jit(run)
-
-    @functools.cached_property
-    def sample_run(self):
-        """A batch of rollouts under default params, as NumPy."""
+    def sample_run(self) -> Any:
+        """A batch of rollouts under the subject's params, as NumPy."""
         keys = jax.random.split(jax.random.key(3), BATCH)
-        return jax.device_get(self.vmap_scan(keys, self.params))
+        return jax.device_get(self.runs(keys, self.params))
 
 
-def rollout(env, key, params, steps):
+def conform(env: Env, params: Any = None, *, tolerance: float = 1e-4) -> None:
+    """Run every check on one world; AssertionError, TypeError or ValueError at the first fault."""
+    subject = Subject(env, params, tolerance=tolerance)
+    for check in CHECKS.values():
+        check(subject)
+
+
+def rollout(env: Env, key: jax.Array, params: Any, steps: int = STEPS) -> Any:
     """One world under the random policy, past the end of its episode too."""
     key_reset, key_action, key_step = jax.random.split(key, 3)
     state, first = env.reset(key_reset, params)
@@ -99,30 +91,30 @@ def rollout(env, key, params, steps):
     return first, last, timesteps
 
 
-# ---------------------------------------------------------------- 1. transformations
+def check_contract(subject: Subject) -> None:
+    """What `check_env` reads from shapes and types alone."""
+    check_env(subject.env, subject.params)
 
 
-def check_transformations(subject):
-    """Eagerly stepped jit, scan, scan of vmap and vmap of scan agree."""
-    keys = jax.random.split(jax.random.key(3), BATCH)
-    batch = subject.sample_run
-    tolerance = TOLERANCE.get(subject.name, 1e-4)
-    assert_close(jax.device_get(subject.scan_vmap(keys, subject.params)), batch, tolerance)
-    single = jax.device_get(subject.scan(keys[1], subject.params))
-    assert_close(single, jax.tree.map(lambda leaf: leaf[1], batch), tolerance)
-    key_reset, key_action, key_step = jax.random.split(keys[1], 3)
+def check_transformations(subject: Subject, steps: int = 10) -> None:
+    """Single worlds stepped one call at a time agree with a batch under `vmap` and `scan`."""
+    row = 1
+    single = jax.tree.map(lambda leaf: leaf[row], subject.sample_run)
+    key = jax.random.split(jax.random.key(3), BATCH)[row]
+    key_reset, key_action, key_step = jax.random.split(key, 3)
     state, first = subject.reset(key_reset, subject.params)
     assert_close(jax.device_get(first), single[0])
     action_keys = jax.random.split(key_action, STEPS)
     step_keys = jax.random.split(key_step, STEPS)
-    for now in range(STEPS // 5):
-        action = subject.env.spec.action_space.sample(action_keys[now])
+    actions = jax.vmap(subject.env.spec.action_space.sample)(action_keys)
+    for now in range(steps):
+        action = jax.tree.map(lambda leaf: leaf[now], actions)  # noqa: B023
         state, timestep = subject.step(step_keys[now], state, action, subject.params)
         expected = jax.tree.map(lambda leaf: leaf[now], single[2])  # noqa: B023
-        assert_close(jax.device_get(timestep), expected, tolerance)
+        assert_close(jax.device_get(timestep), expected, subject.tolerance)
 
 
-def assert_close(actual, expected, tolerance=1e-4):
+def assert_close(actual: Any, expected: Any, tolerance: float = 1e-4) -> None:
     """Equal structure; integers and booleans equal, floats within `tolerance`, keys ignored."""
     assert jax.tree.structure(actual) == jax.tree.structure(expected)
     for one, other in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
@@ -131,10 +123,7 @@ def assert_close(actual, expected, tolerance=1e-4):
         np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
 
 
-# ---------------------------------------------------------------- 2. constant types, one compile
-
-
-def check_constant_types(subject):
+def check_constant_types(subject: Subject) -> None:
     """Structure, shapes, dtypes and strength of types never change; `step` is traced once."""
     env, params = subject.env, subject.params
     key = jax.random.key(0)
@@ -151,14 +140,12 @@ def check_constant_types(subject):
     assert subject.traces == 1
 
 
-def signature(tree):
+def signature(tree: Any) -> list[tuple]:
+    """Shape, dtype and strength of type of each leaf."""
     return [(leaf.shape, leaf.dtype, leaf.weak_type) for leaf in jax.tree.leaves(tree)]
 
 
-# ---------------------------------------------------------------- 3. spaces, rewards, terms
-
-
-def check_values(subject):
+def check_values(subject: Subject) -> None:
     """Observations in space while the episode lasts, rewards finite, terms as declared."""
     spec, params = subject.env.spec, subject.params
     first, _, timesteps = subject.sample_run
@@ -184,19 +171,19 @@ def check_values(subject):
         assert np.all(np.isfinite(timesteps.terms[name]))
 
 
-# ---------------------------------------------------------------- 4. determinism
-
-
-def check_determinism(subject):
+def check_determinism(subject: Subject) -> None:
     """One key gives the same bits; other keys give other starts, where starts are random."""
-    key = jax.random.key(11)
-    assert digest(subject.scan(key, subject.params)) == digest(subject.scan(key, subject.params))
+    keys = jax.random.split(jax.random.key(3), BATCH)
+    assert digest(subject.runs(keys, subject.params)) == digest(subject.sample_run)
     if not getattr(subject.env, "deterministic_reset", False):
-        starts = {digest(subject.reset(k, subject.params)) for k in jax.random.split(key, 8)}
+        starts = {
+            digest(subject.reset(k, subject.params))
+            for k in jax.random.split(jax.random.key(11), 8)
+        }
         assert len(starts) > 1
 
 
-def digest(tree):
+def digest(tree: Any) -> str:
     """SHA-256 of all leaves, bit for bit."""
     result = hashlib.sha256()
     for leaf in jax.tree.leaves(tree):
@@ -206,29 +193,23 @@ def digest(tree):
     return result.hexdigest()
 
 
-def fingerprint(subject):
-    """Digest of a rollout from a fixed key."""
-    return digest(subject.scan(jax.random.key(5), subject.params))
+def fingerprint(subject: Subject) -> str:
+    """Digest of rollouts from fixed keys, to compare between processes."""
+    return digest(subject.sample_run)
 
 
-# ---------------------------------------------------------------- 5. time limit
-
-
-def check_time_limit(subject, limit=7):
+def check_time_limit(subject: Subject, limit: int = 7) -> None:
     """`truncated` exactly from step `max_steps` on, whatever the limit that params carry."""
     assert int(subject.params.max_steps) == subject.env.spec.max_steps
     keys = jax.random.split(jax.random.key(4), BATCH)
-    _, _, timesteps = jax.device_get(subject.vmap_scan(keys, subject.short(limit)))
+    _, _, timesteps = jax.device_get(subject.runs(keys, subject.short(limit)))
     ended = np.cumsum(timesteps.terminated, axis=1) - timesteps.terminated > 0
     expected = np.broadcast_to(np.arange(1, STEPS + 1) >= limit, ended.shape)
     assert np.all((timesteps.truncated == expected) | ended)
     assert np.all(timesteps.truncated[:, limit - 1] | ended[:, limit - 1])
 
 
-# ---------------------------------------------------------------- 6. auto-reset
-
-
-def check_auto_reset(subject, limit=3, steps=12):
+def check_auto_reset(subject: Subject, limit: int = 3, steps: int = 12) -> None:
     """New episodes start by themselves; `final_obs` is the old one's; starts differ."""
     env = AutoReset(subject.env, "fresh")
     params = env.prepare(jax.random.key(0), subject.short(limit))
@@ -262,10 +243,7 @@ def check_auto_reset(subject, limit=3, steps=12):
     assert np.all(inside)
 
 
-# ---------------------------------------------------------------- 7. bad actions
-
-
-def check_bad_actions(subject):
+def check_bad_actions(subject: Subject) -> None:
     """NaN, infinite and out-of-range actions leave everything finite."""
     space = subject.env.spec.action_space
     key = jax.random.key(2)
@@ -278,7 +256,8 @@ def check_bad_actions(subject):
         assert np.all(subject.env.spec.observation_space.contains(timestep.obs))
 
 
-def bad_actions(space):
+def bad_actions(space: Any) -> list:
+    """Actions of the right shape that lie outside `space`."""
     if isinstance(space, DictSpace):
         parts = {name: bad_actions(sub) for name, sub in space.spaces}
         count = min(len(values) for values in parts.values())
@@ -288,10 +267,7 @@ def bad_actions(space):
     return [jnp.full(space.shape, bad, jnp.int32) for bad in (-1, 10**6, -(2**31), 2**31 - 1)]
 
 
-# ---------------------------------------------------------------- 9. batched params, gradients
-
-
-def check_batched_params(subject):
+def check_batched_params(subject: Subject) -> None:
     """Two parameter sets in one batch give what each gives alone."""
     scaled = jax.tree.map(scale_float, subject.params)
     both = jax.tree.map(lambda a, b: jnp.stack([a, b]), subject.params, scaled)
@@ -304,11 +280,12 @@ def check_batched_params(subject):
         assert_close(jax.tree.map(lambda leaf: leaf[row], batched), alone, 1e-5)  # noqa: B023
 
 
-def scale_float(leaf):
+def scale_float(leaf: jax.Array) -> jax.Array:
+    """Floats made a tenth smaller, other leaves as they are."""
     return leaf * np.float32(0.9) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
 
-def check_gradients(subject):
+def check_gradients(subject: Subject) -> None:
     """Reward and observation have finite gradients in params and state, where declared."""
     if not getattr(subject.env, "differentiable", False):
         return
@@ -333,84 +310,33 @@ def check_gradients(subject):
     assert leaves and all(np.all(np.isfinite(leaf)) for leaf in leaves)
 
 
-def check_key_reuse(subject):
+def check_key_reuse(subject: Subject) -> None:
     """`reset` and `step` consume their key at most once (JAX's own check of typed keys)."""
     env, params = subject.env, subject.params
+
+    def both(key_reset: jax.Array, key_step: jax.Array, action: Any) -> Any:
+        state, _ = env.reset(key_reset, params)
+        return env.step(key_step, state, action, params)
+
+    action = env.spec.action_space.sample(jax.random.key(1))
     with jax.debug_key_reuse(True):
-        state, _ = jax.jit(env.reset)(jax.random.key(0), params)
-        action = env.spec.action_space.sample(jax.random.key(1))
-        jax.block_until_ready(jax.jit(env.step)(jax.random.key(2), state, action, params))
+        jax.block_until_ready(jax.jit(both)(jax.random.key(0), jax.random.key(2), action))
 
 
-# ---------------------------------------------------------------- 10. golden statistics
+def check_valid_actions(subject: Subject) -> None:
+    """At every observation that is shown before the end, some action is valid."""
+    valid = subject.env.spec.valid_actions
+    if valid is None:
+        return
+    first, _, timesteps = subject.sample_run
+    assert np.all(np.any(jax.vmap(valid)(first.obs), axis=-1))
+    some = np.any(jax.vmap(jax.vmap(valid))(timesteps.obs), axis=-1)
+    assert np.all(some | (np.cumsum(timesteps.terminated | timesteps.truncated, axis=1) > 0))
 
 
-def random_policy(subject, episodes, seed):
-    """Returns and lengths of `episodes` episodes under the random policy, NumPy."""
-    env, params = subject.env, subject.params
-    limit = env.spec.max_steps
-
-    def episode(key):
-        key_reset, key_run = jax.random.split(key)
-        state, first = env.reset(key_reset, params)
-
-        def body(carry, key):
-            state, alive, total, length = carry
-            key_action, key_step = jax.random.split(key)
-            action = env.spec.action_space.sample(key_action)
-            state, timestep = env.step(key_step, state, action, params)
-            total = total + jnp.where(alive, timestep.reward, 0.0)
-            return (state, alive & ~timestep.done, total, length + alive), None
-
-        start = (state, ~first.done, jnp.zeros(()), jnp.zeros((), jnp.int32))
-        (_, alive, total, length), _ = jax.lax.scan(body, start, jax.random.split(key_run, limit))
-        return total, length, alive
-
-    run = jax.jit(jax.vmap(episode))
-    parts = [
-        jax.device_get(run(keys))
-        for keys in jax.random.split(jax.random.key(seed), episodes).reshape(-1, TEST_EPISODES)
-    ]
-    returns, lengths, alive = (np.concatenate(column) for column in zip(*parts, strict=True))
-    assert not alive.any(), "an episode outlived max_steps"
-    return returns.astype(np.float64), lengths.astype(np.float64)
-
-
-def summary(values):
-    return {
-        "mean": float(values.mean()),
-        "standard_error": float(values.std(ddof=1) / np.sqrt(len(values))),
-    }
-
-
-def check_golden(subject):
-    """Mean return and length of 256 episodes within 4 standard errors of the stored ones."""
-    golden = json.loads(GOLDEN.read_text())
-    assert subject.name in golden, f"run: python tests/envs/conformance.py golden {subject.name}"
-    returns, lengths = random_policy(subject, TEST_EPISODES, seed=0)
-    for quantity, values in (("return", returns), ("length", lengths)):
-        stored, now = golden[subject.name][quantity], summary(values)
-        error = np.hypot(stored["standard_error"], now["standard_error"])
-        difference = abs(now["mean"] - stored["mean"])
-        assert difference <= 4 * error + 1e-5 * abs(stored["mean"]), (quantity, now, stored)
-
-
-def write_golden(names):
-    golden = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
-    for name in names:
-        returns, lengths = random_policy(Subject(name), GOLDEN_EPISODES, seed=1)
-        golden[name] = {
-            "episodes": GOLDEN_EPISODES,
-            "return": summary(returns),
-            "length": summary(lengths),
-        }
-        print(name, golden[name], flush=True)
-    GOLDEN.write_text(json.dumps(golden, indent=2, sort_keys=True) + "\n")
-
-
-if __name__ == "__main__":
-    if sys.argv[1] == "golden":
-        write_golden(sys.argv[2:] or jaxrl_envs.names())
-    else:
-        names = sys.argv[2:] or jaxrl_envs.names()
-        print(json.dumps({name: fingerprint(Subject(name)) for name in names}))
+CHECKS: dict[str, Callable[[Subject], None]] = {
+    name.removeprefix("check_"): value
+    for name, value in list(globals().items())
+    if name.startswith("check_") and name != "check_env"
+}
+"""Every check by its name."""
