@@ -9,7 +9,7 @@ is swept by `vmap`, tuned by `grad` and passed to a jitted function as an argume
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -33,13 +33,18 @@ class RewardOutput:
 class Reward:
     """Base of all rewards. Subclass `RewardTerm` (a named term), not this."""
 
+    __array_ufunc__ = None  # numpy's scalars and arrays leave the operators to this class
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the terms, in order."""
         raise NotImplementedError
 
     def evaluate(self, prev: Any, action: Any, nxt: Any) -> RewardOutput:
-        """Score the step from `prev` by `action` to `nxt` (states of the world)."""
+        """Score the step from `prev` by `action` to `nxt` (states of the world).
+
+        TypeError while a weight is a schedule; `at` resolves it.
+        """
         raise NotImplementedError
 
     def combine(self, terms: dict[str, Array], applicable: dict[str, Array]) -> Array:
@@ -55,11 +60,30 @@ class Reward:
         out = self.evaluate(prev, action, nxt)
         return out.total, out.terms
 
+    def with_weights(self, weights: Mapping[str, Any]) -> WeightedSum:
+        """This reward with the weights of the named terms replaced; the others keep theirs.
+
+        Values are numbers, arrays of any shape (they become float32 leaves) or schedules.
+        ValueError for a name that no term has; TypeError for a value that is no number.
+        """
+        base = _as_sum(self)
+        for name in weights:
+            if name not in base.names:
+                raise ValueError(
+                    f"no reward term is called {name!r}; the terms are {', '.join(base.names)}"
+                )
+        new = {name: _as_weight(value, f"the weight of {name!r}") for name, value in weights.items()}
+        kept = zip(base.names, base.weights, strict=True)
+        return base.replace(weights=tuple(new.get(name, weight) for name, weight in kept))
+
     def __add__(self, other: Reward) -> WeightedSum:
         if isinstance(other, (int, float)) and other == 0:  # so that sum([...]) works
             return _as_sum(self)
         if not isinstance(other, Reward):
-            return NotImplemented
+            raise TypeError(
+                f"a reward can be added to another reward, not to {_shown(other)}; "
+                "make a term of it with reward_term"
+            )
         left, right = _as_sum(self), _as_sum(other)
         return weighted_sum(left.rewards + right.rewards, left.weights + right.weights)
 
@@ -68,18 +92,29 @@ class Reward:
     def __mul__(self, factor: Any) -> WeightedSum:
         if isinstance(factor, Reward):
             raise TypeError("a reward can be multiplied by a number or a schedule, not by a reward")
-        base = _as_sum(self)
-        return WeightedSum(
-            rewards=base.rewards, weights=tuple(_multiply(w, factor) for w in base.weights)
-        )
+        base, factor = _as_sum(self), _as_weight(factor, "the factor of a reward")
+        return base.replace(weights=tuple(_multiply(weight, factor) for weight in base.weights))
 
     __rmul__ = __mul__
+
+    def __truediv__(self, divisor: Any) -> WeightedSum:
+        if isinstance(divisor, Reward) or hasattr(divisor, "is_schedule"):
+            raise TypeError(f"a reward can be divided by a number, not by {_shown(divisor)}")
+        if isinstance(divisor, (int, float)) and divisor == 0:
+            raise ZeroDivisionError("a reward cannot be divided by 0")
+        return self * (1.0 / _as_weight(divisor, "the divisor of a reward"))
+
+    def __rtruediv__(self, other: Any) -> WeightedSum:
+        raise TypeError(f"a reward can be divided by a number, but {_shown(other)} not by a reward")
 
     def __neg__(self) -> WeightedSum:
         return self * -1.0
 
     def __sub__(self, other: Reward) -> WeightedSum:
-        return self + (-1.0) * other
+        return self + (-1.0) * other if isinstance(other, Reward) else self + other
+
+    def __rsub__(self, other: Any) -> WeightedSum:
+        return -self + other
 
 
 class RewardTerm(Reward):
@@ -140,10 +175,18 @@ class WeightedSum(Reward):
         )
 
     def combine(self, terms: dict[str, Array], applicable: dict[str, Array]) -> Array:
-        """`Σ weight_i · terms_i` over the applicable terms; any batch shape."""
+        """`Σ weight_i · terms_i` over the applicable terms; any batch shape.
+
+        TypeError while a weight is a schedule; `at` resolves it.
+        """
         total = jnp.zeros((), jnp.float32)
         for name, weight in zip(self.names, self.weights, strict=True):
-            total = total + weight_at(weight, 0) * jnp.where(applicable[name], terms[name], 0.0)
+            if hasattr(weight, "is_schedule"):
+                raise TypeError(
+                    f"the weight of {name!r} is a schedule; evaluate the reward at a step: "
+                    "reward.at(step), or resolve_schedules(params, step) for a world's params"
+                )
+            total = total + weight * jnp.where(applicable[name], terms[name], 0.0)
         return total
 
     def at(self, step: Array | int) -> WeightedSum:
@@ -219,10 +262,30 @@ def _as_sum(reward: Reward) -> WeightedSum:
     return WeightedSum(rewards=(reward,), weights=(jnp.ones((), jnp.float32),))
 
 
+def _as_weight(value: Any, what: str) -> Any:
+    """A schedule as it is, anything else as a float32 array; TypeError for what is no number."""
+    if hasattr(value, "is_schedule"):
+        return value
+    try:
+        if value is None or isinstance(value, (bool, str)):
+            raise TypeError
+        return jnp.asarray(value, jnp.float32)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{what} must be a number, an array or a schedule, got {_shown(value)}"
+        ) from None
+
+
+def _shown(value: Any) -> str:
+    """A short name of a value for a message."""
+    simple = value is None or isinstance(value, (bool, int, float, complex, str))
+    return repr(value) if simple else f"a {type(value).__name__}"
+
+
 def _multiply(weight: Any, factor: Any) -> Any:
     for one, other in ((weight, factor), (factor, weight)):
         if hasattr(one, "is_schedule"):
             if hasattr(other, "is_schedule"):
                 raise TypeError("a weight can carry one schedule, not a product of two")
             return one.scaled(other)
-    return jnp.asarray(weight, jnp.float32) * jnp.asarray(factor, jnp.float32)
+    return jnp.asarray(weight, jnp.float32) * factor
