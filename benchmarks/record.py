@@ -6,7 +6,7 @@
 
 Steps: `studies` (each study's JSON file and small pictures), `pointing` (only with `--data`),
 `reference` (reference vectors), `gui`, `ppo`, `oni`, `reward_design` and `physics` (benchmarks),
-`charts`, `tables`. Nothing else should run on the machine meanwhile. A step that fails is reported
+`returns` (the presets' returns), `charts`, `tables`. Nothing else should run on the machine meanwhile. A step that fails is reported
 at the end; the others still run, and its old result stays.
 """
 
@@ -29,7 +29,7 @@ from jaxrl_rewards.studies.registry import slugs
 
 STEPS = (
     *("studies", "pointing", "reference", "gui", "ppo", "oni", "reward_design", "physics"),
-    *("charts", "tables"),
+    *("returns", "charts", "tables"),
 )
 WIDTH, LIMIT_BYTES = 1100, 150_000
 PHYSICS = (
@@ -69,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "ppo": ["benchmarks.throughput.bench_ppo"],
             "oni": ["benchmarks.throughput.bench_oni"],
             "reward_design": ["benchmarks.throughput.bench_reward_design", "--repetitions", "5"],
+            "returns": ["benchmarks.learning.reference_returns"],
             "charts": ["benchmarks.charts"],
             "tables": ["benchmarks.tables"],
         }[step]

@@ -23,8 +23,8 @@ import numpy as np
 from jaxrl_envs import registry
 
 from benchmarks import report
-from jaxrl_rewards.learners.presets import PRESETS, Preset, preset
 from jaxrl_rewards.learners.ppo import make_ppo
+from jaxrl_rewards.learners.presets import PRESETS, Preset, preset
 from jaxrl_rewards.train.evaluation import evaluate_policy
 
 EPISODES = 100

@@ -109,6 +109,7 @@ def evaluate_run(folder: Path, options: Any) -> int:
     import numpy as np
 
     from jaxrl_rewards.commands.train_ppo import build_ppo
+    from jaxrl_rewards.rewards.base import resolve_schedules
     from jaxrl_rewards.studies.reproduce import summarise
     from jaxrl_rewards.train.checkpoint import load_state
     from jaxrl_rewards.train.evaluation import evaluate_policy
@@ -130,10 +131,11 @@ def evaluate_run(folder: Path, options: Any) -> int:
     which = int(asked) if asked.isascii() and asked.isdigit() else asked
     state, update = load_state(folder, learner, which=which, num_seeds=seeds)
     key = jax.random.key(options.seed)
+    env_params = resolve_schedules(learner.hparams.env_params, update)
     returns = []
     for index in range(seeds or 1):
         single = state if seeds is None else jax.tree.map(lambda leaf, i=index: leaf[i], state)
-        result = evaluate_policy(learner, single, env, learner.hparams.env_params, key, episodes)
+        result = evaluate_policy(learner, single, env, env_params, key, episodes)
         returns.append(np.asarray(result["returns"]))
     per_seed = [float(np.mean(values)) for values in returns]
     record = {

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import importlib.util
 import math
 import sys
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from jaxrl_rewards.commands.arguments import parse
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.learners.ppo import PPOConfig, PPOHParams, make_ppo
+from jaxrl_rewards.learners.presets import PRESETS
 from jaxrl_rewards.rewards.schedule import Linear
 
 
@@ -22,6 +24,8 @@ class PPOTask:
 
     env: str = "CartPole-v1"
     """Name of the world; `jaxrl-rewards list` shows all."""
+    preset: bool = True
+    """Start from the settings known to solve the world, where there are such; flags override."""
     out: Path | None = None
     """Folder of the run; runs/ppo-ENV by default."""
     steps: int = 500_000
@@ -48,8 +52,10 @@ class PPOTask:
     """Weight of the value loss."""
     max_grad_norm: float = 0.5
     """Global norm to which gradients are clipped."""
-    reward_weights: str = "{}"
-    """JSON object: new weights of the world's reward terms, e.g. '{"torque": 0.0}'."""
+    target_kl: float | None = None
+    """Steer the actor's rate so that an update moves the policy by this KL divergence."""
+    reward_weights: dict[str, float] = dataclasses.field(default_factory=dict)
+    """New weights of reward terms: torque=0 angle=2, or each by its own flag, --reward.torque 0."""
     chunk: int = 10
     """Updates per logged row."""
     checkpoint_every: int | None = None
@@ -64,10 +70,80 @@ class PPOTask:
 
 def main(arguments: Sequence[str]) -> int:
     """Parse the flags and train."""
+    return run_ppo(read_task(arguments))
+
+
+def read_task(arguments: Sequence[str]) -> PPOTask:
+    """The task that the flags describe, on top of the world's preset."""
+    arguments, weights = split_reward_weights(arguments)
     task = parse(
-        PPOTask, arguments, prog="jaxrl-rewards train ppo", description="Train PPO on a world."
+        PPOTask,
+        arguments,
+        prog="jaxrl-rewards train ppo",
+        description="Train PPO on a world.",
+        default=starting_task(arguments),
     )
-    return run_ppo(task)
+    return dataclasses.replace(task, reward_weights=weights)
+
+
+def split_reward_weights(arguments: Sequence[str]) -> tuple[list[str], dict[str, float]]:
+    """The other arguments, and the weights of `--reward.NAME W` and `--reward-weights NAME=W ...`.
+
+    InputError for what is no finite number, a name without one, and a name given twice.
+    """
+    rest: list[str] = []
+    pairs: list[tuple[str, str, str]] = []
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        flag, equals, value = word.partition("=")
+        if flag.startswith("--reward."):
+            if not equals and words and not words[0].startswith("--"):
+                value = words.pop(0)
+            pairs.append((flag, flag.removeprefix("--reward."), value))
+        elif flag.replace("_", "-") == "--reward-weights":
+            given = [value] if equals else []
+            while words and not words[0].startswith("--"):
+                given.append(words.pop(0))
+            if not given:
+                raise InputError("--reward-weights needs NAME=WEIGHT, as in torque=0 angle=2")
+            pairs += [("--reward-weights", *item.partition("=")[::2]) for item in given]
+        else:
+            rest.append(word)
+    weights: dict[str, float] = {}
+    for flag, name, value in pairs:
+        if name in weights:
+            raise InputError(f"{flag}: the weight of {name!r} is given twice")
+        weights[name] = _weight(flag, name, value)
+    return rest, weights
+
+
+def _weight(flag: str, name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not name or not math.isfinite(value):
+        raise InputError(
+            f"{flag}: the weight of {name!r} must be a finite number, as in "
+            f"--reward.torque 0 or --reward-weights torque=0, got {text!r}"
+        )
+    return value
+
+
+def starting_task(arguments: Sequence[str]) -> PPOTask:
+    """The task before its flags are read: the world's preset, if it has one and is wanted."""
+    env, wanted = PPOTask.env, "true"
+    for word, following in zip_longest(arguments, arguments[1:], fillvalue=""):
+        flag, equals, value = word.partition("=")
+        if flag == "--env":
+            env = value if equals else following
+        elif flag == "--preset":
+            wanted = (value if equals else following).lower()
+    if wanted == "false" or env not in PRESETS:
+        return PPOTask(env=env)
+    recipe = PRESETS[env]
+    return PPOTask(env=env, steps=recipe.steps, ppo=recipe.config, **recipe.numbers)
 
 
 def run_ppo(task: Any) -> int:
@@ -87,6 +163,7 @@ def run_ppo(task: Any) -> int:
         "entropy_coefficient": (math.isfinite(task.entropy_coefficient), "finite"),
         "value_coefficient": (math.isfinite(task.value_coefficient), "finite"),
         "max_grad_norm": (task.max_grad_norm > 0, "above 0"),
+        "target_kl": (task.target_kl is None or 0 < task.target_kl < math.inf, "above 0"),
         "seed": (0 <= task.seed < 2**32, "between 0 and 2**32 - 1"),
         "checkpoint_every": ((task.checkpoint_every or 1) >= 1, "at least 1"),
         "chunk": (task.chunk >= 1, "at least 1"),
@@ -97,6 +174,8 @@ def run_ppo(task: Any) -> int:
             raise InputError(
                 f"--{name.replace('_', '-')} must be {needed}, got {getattr(task, name)}"
             )
+    if task.tensorboard and importlib.util.find_spec("tensorboardX") is None:
+        raise InputError("--tensorboard needs tensorboardX; run pip install 'jaxrl-rewards[log]'")
     env, learner = build_ppo(task)
     updates = max(1, round(task.steps / learner.samples_per_update))
     out = Path("runs") / f"ppo-{task.env}" if task.out is None else task.out
@@ -157,9 +236,14 @@ def build_ppo(task: Any) -> tuple[Any, Any]:
 
     env = registry.make(task.env)
     params = env.default_params()
-    weights = reward_weights(task.reward_weights, params.reward)
-    params = params.replace(reward=weights)
-    samples = task.ppo.num_envs * task.ppo.unroll_length
+    try:
+        params = params.replace(reward=params.reward.with_weights(task.reward_weights))
+    except ValueError as error:
+        raise InputError(f"--reward-weights: {error}") from error
+    sizes, kl = task.ppo, {}
+    if task.target_kl is not None:
+        kl = {"target_kl": task.target_kl}
+    samples = sizes.num_envs * sizes.unroll_length
     updates = max(1, round(task.steps / samples))
     rate: Any = task.learning_rate
     if task.anneal:
@@ -173,37 +257,11 @@ def build_ppo(task: Any) -> tuple[Any, Any]:
         entropy_coefficient=task.entropy_coefficient,
         value_coefficient=task.value_coefficient,
         max_grad_norm=task.max_grad_norm,
+        **kl,
     )
     try:
-        return env, make_ppo(env, task.ppo, hparams=hparams)
+        if kl:
+            sizes = dataclasses.replace(sizes, adapt_to_kl=True)
+        return env, make_ppo(env, sizes, hparams=hparams)
     except ValueError as error:
         raise InputError(f"PPO cannot train {task.env}: {error}") from error
-
-
-def reward_weights(text: str, reward: Any) -> Any:
-    """The world's reward with the weights that a JSON object names replaced."""
-    import jax.numpy as jnp
-
-    try:
-        wanted = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"--reward-weights is not valid JSON ({error}): {text!r}") from None
-    if not isinstance(wanted, dict):
-        raise InputError(f"--reward-weights must be a JSON object, got {text!r}")
-    if not wanted:
-        return reward
-    for name, value in wanted.items():
-        if name not in reward.names:
-            raise InputError(
-                f"--reward-weights names {name!r}, but the world's reward has the terms "
-                f"{', '.join(reward.names)}"
-            )
-        finite = isinstance(value, (int, float)) and abs(value) < float("inf")
-        if isinstance(value, bool) or not finite:
-            raise InputError(f"--reward-weights: the weight of {name!r} must be a number")
-    total = reward * 1.0
-    weights = tuple(
-        jnp.asarray(wanted[name], jnp.float32) if name in wanted else weight
-        for name, weight in zip(total.names, total.weights, strict=True)
-    )
-    return total.replace(weights=weights)

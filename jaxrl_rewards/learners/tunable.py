@@ -43,9 +43,7 @@ def tunable(hparams: Any) -> tuple[Any, Callable[[Any], Any]]:
                 f"{expected}"
             )
         rest = iter(given)
-        whole = [
-            next(rest) if keep else leaf for leaf, keep in zip(leaves, chosen, strict=True)
-        ]
+        whole = [next(rest) if keep else leaf for leaf, keep in zip(leaves, chosen, strict=True)]
         return jax.tree.unflatten(structure, whole)
 
     return jax.tree.unflatten(structure, floats), rebuild

@@ -72,7 +72,9 @@ class Reward:
                 raise ValueError(
                     f"no reward term is called {name!r}; the terms are {', '.join(base.names)}"
                 )
-        new = {name: _as_weight(value, f"the weight of {name!r}") for name, value in weights.items()}
+        new = {
+            name: _as_weight(value, f"the weight of {name!r}") for name, value in weights.items()
+        }
         kept = zip(base.names, base.weights, strict=True)
         return base.replace(weights=tuple(new.get(name, weight) for name, weight in kept))
 

@@ -93,11 +93,20 @@ def test_a_verb_that_needs_a_name_shows_the_names(capsys, verb):
         (("train", "ppo", "--activation", "swash"), ("'swash'", "tanh")),
         (("train", "ppo", "--auto-reset", "never"), ("'never'", "fresh")),
         (("train", "ppo", "--time-limits", "never"), ("'never'", "bootstrap")),
-        (("train", "ppo", "--reward-weights", "{"), ("--reward-weights", "JSON")),
-        (("train", "ppo", "--reward-weights", "[1]"), ("JSON object",)),
-        (("train", "ppo", "--reward-weights", '{"speed": 1}'), ("'speed'", "alive")),
-        (("train", "ppo", "--reward-weights", '{"alive": "much"}'), ("'alive'", "number")),
-        (("train", "ppo", "--reward-weights", '{"alive": NaN}'), ("'alive'", "number")),
+        (("train", "ppo", "--reward-weights"), ("--reward-weights", "NAME=WEIGHT")),
+        (("train", "ppo", "--reward-weights", "alive"), ("'alive'", "finite number")),
+        (("train", "ppo", "--reward-weights", "speed=1"), ("'speed'", "alive")),
+        (("train", "ppo", "--reward-weights", "alive=much"), ("'alive'", "'much'")),
+        (("train", "ppo", "--reward.alive", "nan"), ("--reward.alive", "'nan'")),
+        (("train", "ppo", "--reward.alive"), ("--reward.alive", "number")),
+        (("train", "ppo", "--reward.speed", "1"), ("'speed'", "alive")),
+        (("train", "ppo", "--reward.alive", "1", "--reward.alive=2"), ("'alive'", "twice")),
+        (("train", "ppo", "alive=1"), ("'alive=1'", "no option", "--alive")),
+        (("train", "ppo", "--step", "9.5"), ("--step", "did you mean --steps")),
+        (("train", "ppo", "--steps", "9.5"), ("--steps", "whole number", "9.5")),
+        (("train", "ppo", "--steps"), ("--steps needs a value",)),
+        (("train", "ppo", "--clip", "x"), ("--clip must be a number", "'x'")),
+        (("train", "ppo", "--target-kl", "0"), ("--target-kl", "above 0")),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value),
 )
@@ -124,6 +133,53 @@ def test_switches_stand_alone_or_with_a_value():
     task = read("--anneal", "False", "--share-trunk", "--normalise_rewards", "True", "--resume")
     assert (task.anneal, task.ppo.share_trunk, task.ppo.normalise_rewards) == (False, True, True)
     assert task.resume and task.clip == 0.2
+
+
+def test_weights_rates_and_whole_numbers_from_the_command_line():
+    from jaxrl_rewards.commands.train_ppo import build_ppo, split_reward_weights
+
+    arguments = (
+        "--env",
+        "Pendulum-v1",
+        "--reward.torque",
+        "0",
+        "--reward-weights",
+        "angle=-2",
+        "velocity=-1e-1",
+        "--target-kl",
+        "0.02",
+        "--steps",
+        "1e6",
+        "--chunk=1e1",
+    )
+    task = read_ppo(*arguments)
+    assert (task.steps, task.chunk, task.target_kl) == (1_000_000, 10, 0.02)
+    assert task.reward_weights == {"torque": 0.0, "angle": -2.0, "velocity": -0.1}
+    _, learner = build_ppo(task)
+    reward = learner.hparams.env_params.reward
+    by_name = dict(zip(reward.names, map(float, reward.weights), strict=True))
+    assert by_name == pytest.approx({"torque": 0.0, "angle": -2.0, "velocity": -0.1})
+    assert learner.hparams.target_kl == 0.02
+    assert split_reward_weights(["--reward.a=1", "--x"]) == (["--x"], {"a": 1.0})
+
+
+def test_a_preset_is_the_default_and_flags_override_it():
+    from jaxrl_rewards.commands.train_ppo import PPOTask
+
+    task = read_ppo("--env", "Pendulum-v1", "--num-epochs", "2")
+    assert (task.discount, task.steps, task.ppo.num_envs) == (0.95, 400_000, 16)
+    assert task.ppo.num_epochs == 2 and task.ppo.normalise_rewards
+    assert read_ppo("--env", "Pendulum-v1", "--preset", "False") == PPOTask(
+        env="Pendulum-v1", preset=False
+    )
+    assert read_ppo("--env", "tabular-chain") == PPOTask(env="tabular-chain")
+
+
+def read_ppo(*arguments):
+    """The task that `train ppo` would run."""
+    from jaxrl_rewards.commands.train_ppo import read_task
+
+    return read_task(arguments)
 
 
 def test_list_as_json(capsys, tmp_path):

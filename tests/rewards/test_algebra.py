@@ -118,7 +118,87 @@ def test_schedules_through_at(schedule, values):
         for one, factor in ((reward, 1.0), (-2.0 * reward, -2.0), (same, 1.0)):
             total = one.at(step)(PREV, ACTION, NEXT)[0]
             np.testing.assert_allclose(total, factor * weight * 4, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(reward(PREV, ACTION, NEXT)[0], values[0] * 4)
+
+
+@pytest.mark.parametrize("use", ["evaluate", "call", "combine", "jit"])
+def test_an_unresolved_schedule_is_refused_and_named(use):
+    reward = reward_term(progress, scale=1.0) + Linear(start=0.0, stop=1.0) * reward_term(effort)
+    one, yes = jnp.float32(1), jnp.ones((), bool)
+    names = ("progress", "effort")
+    uses = {
+        "evaluate": lambda: reward.evaluate(PREV, ACTION, NEXT),
+        "call": lambda: reward(PREV, ACTION, NEXT),
+        "combine": lambda: reward.combine(dict.fromkeys(names, one), dict.fromkeys(names, yes)),
+        "jit": lambda: jax.jit(lambda r: r(PREV, ACTION, NEXT))(reward),
+    }
+    with pytest.raises(TypeError, match=r"weight of 'effort' is a schedule.*at\(step\)"):
+        uses[use]()
+
+
+def test_with_weights_replaces_the_named_ones_only():
+    first, second, _ = terms()
+    reward = 0.5 * first + 2.0 * second
+    np.testing.assert_allclose(reward.with_weights({"effort": 0}).weights, (0.5, 0.0))
+    assert reward.with_weights({}).names == reward.names
+    assert first.with_weights({"progress": 3.0}).weights[0].dtype == jnp.float32
+    schedule = Linear(start=0.0, stop=1.0, begin=0.0, end=2.0)
+    later = reward.with_weights({"effort": schedule}).at(1)
+    np.testing.assert_allclose(later.weights, (0.5, 0.5))
+    sweep = jax.vmap(lambda w: reward.with_weights({"effort": w})(PREV, ACTION, NEXT)[0])
+    np.testing.assert_allclose(sweep(jnp.arange(3.0)), 2 + 4 * np.arange(3))
+    slope = jax.grad(lambda w: reward.with_weights({"effort": w})(PREV, ACTION, NEXT)[0])(1.0)
+    np.testing.assert_allclose(slope, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "words"),
+    [
+        ({"torque": 0.0}, ValueError, "'torque'; the terms are progress, effort"),
+        ({"effort": "much"}, TypeError, "weight of 'effort' must be a number.*'much'"),
+        ({"effort": None}, TypeError, "weight of 'effort' must be a number.*None"),
+        ({"effort": True}, TypeError, "weight of 'effort' must be a number.*True"),
+    ],
+)
+def test_with_weights_names_what_is_wrong(weights, error, words):
+    first, second, _ = terms()
+    with pytest.raises(error, match=words):
+        (first + second).with_weights(weights)
+
+
+NUMBERS = [2, 2.0, np.float32(2), np.float64(2), np.int32(2), np.array(2.0), jnp.float32(2)]
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: type(number).__name__)
+def test_any_kind_of_number_stands_on_either_side(number):
+    term, schedule = terms()[1], Linear(start=1.0, stop=1.0)
+    for reward, weight in ((number * term, 2), (term * number, 2), (term / number, 0.5)):
+        np.testing.assert_allclose(reward(PREV, ACTION, NEXT)[0], 4 * weight)
+        assert reward.weights[0].dtype == jnp.float32
+    for product in (number * schedule, schedule * number):
+        np.testing.assert_allclose(product.at(0), 2.0)
+    np.testing.assert_allclose((schedule / number).at(0), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "words"),
+    [
+        (lambda r: r * "2", TypeError, "factor of a reward must be a number.*'2'"),
+        (lambda r: None * r, TypeError, "factor of a reward must be a number.*None"),
+        (lambda r: r * r, TypeError, "not by a reward"),
+        (lambda r: r / r, TypeError, "divided by a number"),
+        (lambda r: r / Linear(start=0.0, stop=1.0), TypeError, "divided by a number.*Linear"),
+        (lambda r: r / 0, ZeroDivisionError, "divided by 0"),
+        (lambda r: 1 / r, TypeError, "not by a reward"),
+        (lambda r: r + 1, TypeError, "added to another reward, not to 1"),
+        (lambda r: np.float32(1) + r, TypeError, "added to another reward"),
+        (lambda r: r - 1.5, TypeError, "not to 1.5"),
+        (lambda r: Linear(start=0.0, stop=1.0) * (Linear(start=0.0, stop=1.0) * r), TypeError,
+         "one schedule"),
+    ],
+)  # fmt: skip
+def test_wrong_operands_are_named(wrong, error, words):
+    with pytest.raises(error, match=words):
+        wrong(terms()[1])
 
 
 def test_schedules_are_resolved_anywhere_in_params_with_a_traced_step():
