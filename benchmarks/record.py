@@ -8,8 +8,8 @@ Steps: `studies` (each study's JSON file and small pictures), `second_keys` (eac
 root key that nobody tuned on, stored in the same file), `judge` (stored studies under today's
 claims; nothing is run), `pointing` (only with `--data`),
 `reference` (reference vectors), `gui`, `ppo`, `oni`, `reward_design` and `physics` (benchmarks),
-`charts`, `tables`. Nothing else should run on the machine meanwhile. A step that fails is reported
-at the end; the others still run, and its old result stays.
+`returns` (the presets' returns), `charts`, `tables`. Nothing else should run on the machine
+meanwhile. A step that fails is reported at the end; the others still run, and its old result stays.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from jaxrl_rewards.studies.reproduce import judged_again, with_second_key
 
 STEPS = (
     *("studies", "second_keys", "judge", "pointing", "reference", "gui", "ppo", "oni"),
-    *("reward_design", "physics", "charts", "tables"),
+    *("reward_design", "physics", "returns", "charts", "tables"),
 )
 WIDTH, LIMIT_BYTES = 1100, 150_000
 SECOND_KEY = 20_261_201
@@ -85,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "ppo": ["benchmarks.throughput.bench_ppo"],
             "oni": ["benchmarks.throughput.bench_oni"],
             "reward_design": ["benchmarks.throughput.bench_reward_design", "--repetitions", "5"],
+            "returns": ["benchmarks.learning.reference_returns"],
             "charts": ["benchmarks.charts"],
             "tables": ["benchmarks.tables"],
         }[step]

@@ -4,7 +4,7 @@
     python -m benchmarks.tables --check    # exit code 1 when a table is out of date
 
 A table stands between `<!-- table:NAME -->` and `<!-- /table:NAME -->`; names are `studies`,
-`searches`, `pointing`, `reference` and `benchmarks`. The files are `study-*.json`,
+`searches`, `pointing`, `reference`, `returns` and `benchmarks`. The files are `study-*.json`,
 `gui-pointing*.json`, `parity-*.json` and `bench-*.json` in the folders of `benchmarks/results/`,
 one per machine.
 """
@@ -25,6 +25,7 @@ from jaxrl_rewards.core.files import atomic_write_text
 ROOT = Path(__file__).resolve().parent.parent
 MARKER = re.compile(r"<!-- (/?)table:([\w-]+) -->")
 Record = dict[str, Any]
+RETURNS = "reference-returns"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -242,9 +243,44 @@ def reference(results: Path) -> str:
     return table(titles, rows, "lrrrl")
 
 
+def returns(results: Path) -> str:
+    """Per world with a preset: the return of the trained policies beside the reference return."""
+    records = read_results(results, f"bench-{RETURNS}.json")
+    if not records:
+        return _missing("python -m benchmarks.learning.reference_returns")
+    blocks = []
+    for machine, record in records:
+        rows = []
+        for entry in record.get("rows", []):
+            ours, wanted = entry.get("ours"), entry.get("required")
+            known = ours is not None and wanted is not None
+            rows.append(
+                [
+                    f"`{entry.get('what', '')}`",
+                    number(ours),
+                    number(entry.get("worst_seed")),
+                    number(wanted),
+                    ("yes" if ours >= wanted else "**no**") if known else "",
+                    number(entry.get("steps")),
+                    number(entry.get("seeds")),
+                    number(entry.get("seconds")),
+                    entry.get("source", ""),
+                ]
+            )
+        titles = "world|return|worst seed|reference|reached|steps|seeds|seconds|reference from"
+        blocks.append(
+            f"{table(titles.split('|'), rows, 'lrrrlrrrl')}\n\n{_source(machine, record)}"
+        )
+    return "\n\n".join(blocks)
+
+
 def benchmarks(results: Path) -> str:
     """Every benchmark's rows, with its command, versions and what else ran."""
-    records = read_results(results, "bench-*.json")
+    records = [
+        (machine, record)
+        for machine, record in read_results(results, "bench-*.json")
+        if record.get("name") != RETURNS
+    ]
     if not records:
         return _missing("make bench")
     blocks = []
@@ -291,6 +327,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "searches": searches,
     "pointing": pointing,
     "reference": reference,
+    "returns": returns,
     "benchmarks": benchmarks,
 }
 

@@ -31,15 +31,22 @@ def split_reward_options(arguments: Sequence[str]) -> list[str]:
         if option.startswith(PREFIX):
             if not given:
                 value = tokens.pop(0) if tokens else ""
-            weights[option.removeprefix(PREFIX)] = number(value, option)
+            _add(weights, {option.removeprefix(PREFIX): number(value, option)})
         elif option == WEIGHTS:
             values = [value] if given else []
             while tokens and not tokens[0].startswith("--"):
                 values.append(tokens.pop(0))
-            weights |= _named(values)
+            _add(weights, _named(values))
         else:
             rest.append(token)
     return [*rest, WEIGHTS, json.dumps(weights)] if weights else rest
+
+
+def _add(weights: dict[str, float], more: dict[str, float]) -> None:
+    for name, value in more.items():
+        if name in weights:
+            raise InputError(f"the weight of {name!r} is given twice; give it once")
+        weights[name] = value
 
 
 def number(text: str, what: str) -> float:

@@ -94,17 +94,13 @@ def recommended(arguments: Sequence[str]) -> PPOTask:
     name = chosen["--env"] if chosen["--preset"] == "auto" else chosen["--preset"]
     if chosen["--preset"] == "none" or (chosen["--preset"] == "auto" and name not in PRESETS):
         return PPOTask(env=chosen["--env"])
-    try:
-        recipe = preset(name)
-    except ValueError as error:
-        raise InputError(f"--preset: {error}") from None
+    recipe = preset(name)
     return PPOTask(
         env=chosen["--env"],
         preset=chosen["--preset"],
         steps=recipe.steps,
-        anneal=recipe.anneal,
-        ppo=PPOConfig(**recipe.config),
-        **recipe.hparams,
+        ppo=recipe.config,
+        **recipe.numbers,
     )
 
 

@@ -12,9 +12,12 @@ from jaxrl_rewards.learners.group import (
 )
 from jaxrl_rewards.learners.grpo import GRPOConfig, GRPOHParams, make_grpo
 from jaxrl_rewards.learners.ppo import PPOConfig, PPOHParams, make_ppo
+from jaxrl_rewards.learners.presets import PRESETS, Preset, preset
+from jaxrl_rewards.learners.tunable import tunable
 
 __all__ = [
     "FitHParams",
+    "PRESETS",
     "GRPOConfig",
     "GRPOHParams",
     "GroupConfig",
@@ -34,4 +37,9 @@ __all__ = [
     "outcome",
     "rows",
     "seed_axes",
+    "Preset",
+    "make_grpo",
+    "make_ppo",
+    "preset",
+    "tunable",
 ]

@@ -32,7 +32,6 @@ from jaxrl_rewards.learners.optimise import group_names
 from jaxrl_rewards.learners.ppo_loss import Batch
 from jaxrl_rewards.learners.presets import preset
 from jaxrl_rewards.networks.actor_critic import ActorCritic, mlp_actor_critic
-from jaxrl_rewards.rewards.schedule import Linear
 from jaxrl_rewards.rollout.autoreset import AutoReset
 from jaxrl_rewards.rollout.collect import Worlds, collect, start_worlds
 from jaxrl_rewards.rollout.statistics import EpisodeStatistics, init_statistics, update_statistics
@@ -45,7 +44,7 @@ class PPOConfig(CollectConfig, OptimiseConfig, NetworkConfig):
     @classmethod
     def for_env(cls, name: str, **changes: Any) -> PPOConfig:
         """The sizes of the recipe for the world `name`, with `changes`."""
-        return cls(**{**preset(name).config, **changes})
+        return dataclasses.replace(preset(name).config, **changes)
 
     def __post_init__(self):
         CollectConfig.__post_init__(self)
@@ -86,15 +85,8 @@ class PPOHParams:
     @classmethod
     def for_env(cls, name: str, env_params: Any, **changes: Any) -> PPOHParams:
         """The numbers of the recipe for the world `name`, with `changes`; its learning rate falls
-        to 0 over the recipe's steps where it says so."""
-        recipe = preset(name)
-        numbers = {**recipe.hparams, **changes}
-        if recipe.anneal and "learning_rate" not in changes:
-            config = PPOConfig.for_env(name)
-            updates = recipe.steps / (config.num_envs * config.unroll_length)
-            start = numbers.get("learning_rate", 2.5e-4)
-            numbers["learning_rate"] = Linear(start=start, stop=0.0, begin=0.0, end=updates)
-        return cls(env_params=env_params, **numbers)
+        to 0 over the recipe's steps."""
+        return preset(name).hparams(env_params).replace(**changes)
 
 
 def make_ppo(

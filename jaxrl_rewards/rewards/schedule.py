@@ -15,6 +15,7 @@ class Schedule:
     """A weight as a function of the update count. Its numbers are leaves."""
 
     is_schedule = True
+    __array_ufunc__ = None  # numpy's scalars and arrays leave the operators to this class
 
     def at(self, step: Array | int) -> Array:
         """The weight at `step` (updates done so far), float32."""
@@ -27,9 +28,19 @@ class Schedule:
     def __mul__(self, other: Any) -> Any:
         if isinstance(other, Reward):
             return other * self
+        if hasattr(other, "is_schedule"):
+            raise TypeError("a weight can carry one schedule, not a product of two")
         return self.scaled(other)
 
     __rmul__ = __mul__
+
+    def __truediv__(self, divisor: Any) -> Any:
+        if isinstance(divisor, Reward) or hasattr(divisor, "is_schedule"):
+            raise TypeError("a schedule can be divided by a number only")
+        return self.scaled(1.0 / divisor)
+
+    def __neg__(self) -> Any:
+        return self.scaled(-1.0)
 
 
 def _fraction(step: Array | int, begin: Array, end: Array) -> Array:

@@ -80,20 +80,32 @@ def _flags(kind: Any, prefix: str | None) -> dict[str, Any]:
 
 def _checked(arguments: Sequence[str], kinds: dict[str, Any], prog: str) -> list[str]:
     """The arguments with whole numbers written out; InputError for what cannot be meant."""
-    out, kind = [], None
-    for token in arguments:
-        if token.startswith("--") and token != "--":
+    out: list[str] = []
+    option, kind, waits = None, None, False
+    for token in [*arguments, "--"]:
+        opens = token.startswith("--")
+        if opens and waits:
+            raise InputError(f"{option} needs a value; `{prog} --help` explains it")
+        if token == "--":
+            continue
+        if opens:
             option, given, value = token.partition("=")
             option = option.replace("_", "-")
             if option not in kinds and option != "--help":
                 close = difflib.get_close_matches(option, kinds, n=1)
                 hint = f"did you mean {close[0]}?" if close else f"`{prog} --help` lists them"
                 raise InputError(f"{option} is no option of {prog}; {hint}")
-            kind, name = kinds.get(option), option
-            out.append(f"{option}={_number(value, kind, name)}" if given else token)
+            kind = kinds.get(option)
+            waits = kind in (int, float) and not given
+            out.append(f"{option}={_number(value, kind, option)}" if given else token)
+        elif option is None:
+            name = token.split("=")[0]
+            raise InputError(
+                f"{token!r} is no option of {prog}; options begin with --, as --{name}"
+            )
         else:
-            out.append(_number(token, kind, name) if kind in (int, float) else token)
-            kind = None
+            out.append(_number(token, kind, option) if waits else token)
+            waits = False
     return out
 
 

@@ -82,12 +82,16 @@ def test_a_verb_that_needs_a_name_shows_the_names(capsys, verb):
         (("train", "ppo", "--steps", "many"), ("--steps needs a whole number", "many")),
         (("train", "ppo", "--steps", "1.5"), ("--steps needs a whole number", "1.5")),
         (("train", "ppo", "--discount=high"), ("--discount needs a number", "high")),
+        (("train", "ppo", "alive=1"), ("'alive=1'", "no option", "--")),
+        (("train", "ppo", "--steps"), ("--steps needs a value",)),
+        (("train", "ppo", "--steps", "--seed", "3"), ("--steps needs a value",)),
+        (("train", "ppo", "--target-kl", "0"), ("--target-kl", "above 0")),
         (("train", "ppo", "--stepz", "5"), ("--stepz is no option", "--steps?")),
         (("train", "ppo", "--reward.torque", "1"), ("no term 'torque'", "alive")),
         (("train", "ppo", "--reward.alive", "much"), ("--reward.alive needs a number", "much")),
         (("train", "ppo", "--reward-weights", "alive"), ("NAME=NUMBER", "alive")),
         (("train", "ppo", "--reward-weights"), ("needs weights by name",)),
-        (("train", "ppo", "--preset", "Pong"), ("no recipe for 'Pong'", "CartPole-v1")),
+        (("train", "ppo", "--preset", "Pong"), ("no preset for 'Pong'", "CartPole-v1")),
         (("train", "ppo", "--steps", "0"), ("--steps", "at least 1")),
         (("train", "ppo", "--seeds", "0"), ("--seeds",)),
         (("train", "ppo", "--seed", "-1"), ("--seed",)),
@@ -101,11 +105,20 @@ def test_a_verb_that_needs_a_name_shows_the_names(capsys, verb):
         (("train", "ppo", "--activation", "swash"), ("'swash'", "tanh")),
         (("train", "ppo", "--auto-reset", "never"), ("'never'", "fresh")),
         (("train", "ppo", "--time-limits", "never"), ("'never'", "bootstrap")),
+        (("train", "ppo", "--reward-weights"), ("--reward-weights", "torque=0")),
         (("train", "ppo", "--reward-weights", "{"), ("--reward-weights", "JSON")),
-        (("train", "ppo", "--reward-weights", "[1]"), ("JSON object",)),
-        (("train", "ppo", "--reward-weights", '{"speed": 1}'), ("'speed'", "alive")),
-        (("train", "ppo", "--reward-weights", '{"alive": "much"}'), ("'alive'", "number")),
-        (("train", "ppo", "--reward-weights", '{"alive": NaN}'), ("'alive'", "number")),
+        (("train", "ppo", "--reward-weights", "speed=1"), ("'speed'", "alive")),
+        (("train", "ppo", "--reward-weights", "alive=much"), ("'alive'", "'much'")),
+        (("train", "ppo", "--reward.alive", "nan"), ("--reward.alive", "'nan'")),
+        (("train", "ppo", "--reward.alive"), ("--reward.alive", "number")),
+        (("train", "ppo", "--reward.speed", "1"), ("'speed'", "alive")),
+        (("train", "ppo", "--reward.alive", "1", "--reward.alive=2"), ("'alive'", "twice")),
+        (("train", "ppo", "alive=1"), ("'alive=1'", "no option", "--alive")),
+        (("train", "ppo", "--step", "9.5"), ("--step", "did you mean --steps")),
+        (("train", "ppo", "--steps", "9.5"), ("--steps", "whole number", "9.5")),
+        (("train", "ppo", "--steps"), ("--steps needs a value",)),
+        (("train", "ppo", "--clip", "x"), ("--clip needs a number", "'x'")),
+        (("train", "ppo", "--target-kl", "0"), ("--target-kl", "above 0")),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value),
 )
@@ -161,7 +174,7 @@ def test_recipes_set_what_flags_do_not():
     from jaxrl_rewards.learners.presets import PRESETS
 
     task = recommended(["--env", "Pendulum-v1"])
-    assert task.discount == PRESETS["Pendulum-v1"].hparams["discount"]
+    assert task.discount == PRESETS["Pendulum-v1"].numbers["discount"]
     assert task.ppo == PPOConfig.for_env("Pendulum-v1")
     assert recommended(["--env=Pendulum-v1", "--preset", "none"]) == PPOTask(env="Pendulum-v1")
     assert recommended(["--env", "unknown"]) == PPOTask(env="unknown")
@@ -170,8 +183,8 @@ def test_recipes_set_what_flags_do_not():
     for name, recipe in PRESETS.items():
         PPOConfig.for_env(name, num_epochs=1)
         hparams = PPOHParams.for_env(name, env_params=())
-        rate = hparams.learning_rate
-        assert rate == recipe.hparams["learning_rate"] or float(rate.at(10**9)) == 0.0
+        assert float(hparams.learning_rate.at(0)) == pytest.approx(recipe.numbers["learning_rate"])
+        assert float(hparams.learning_rate.at(recipe.updates)) == 0.0
 
 
 def test_list_as_json(capsys, tmp_path):

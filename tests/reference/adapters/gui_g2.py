@@ -34,6 +34,19 @@ def _coverage_safe(x):
     return _rewards(spatial.gaussian_coverage_reward_safe(*_boxes(x), x["alpha"]))
 
 
+def _combined(x):
+    """Of given parts, or of two boxes."""
+    if "point" in x:
+        parts = (jnp.float32(x["point"]), jnp.float32(x["coverage"]))
+    else:
+        alpha, eps = x.get("alpha", 0.5), x.get("eps", 1e-8)
+        parts = (
+            spatial.gaussian_point_reward(*_boxes(x), alpha, strict=False),
+            spatial.gaussian_coverage_reward(*_boxes(x), alpha, eps, strict=False),
+        )
+    return _rewards(spatial.combined_reward(*parts, x.get("nu", 1.0), x.get("gamma", 1.0)))
+
+
 def _baselines(x):
     pred, gt = _boxes(x)
     return {
@@ -56,6 +69,7 @@ def _grpo_advantage(x):
 
 ADAPTERS = {
     "baseline_rewards": _baselines,
+    "combined_reward": _combined,
     "gaussian_coverage_reward": _coverage,
     "gaussian_coverage_reward_safe": _coverage_safe,
     "gaussian_point_reward": _point,
