@@ -69,7 +69,9 @@ def test_64_bits_change_no_type_of_any_world(repository):
         assert found[0] == found[1], name
         if not name.startswith(("gymnax", "brax")):  # theirs follow the setting
             assert found == usual[name], name
-            assert "64" not in "".join(line.split(": ")[-1].split("(")[0] for line in sum(found, []))
+            assert "64" not in "".join(
+                line.split(": ")[-1].split("(")[0] for line in sum(found, [])
+            )
 
 
 @pytest.mark.parametrize("name", jaxrl_envs.names())

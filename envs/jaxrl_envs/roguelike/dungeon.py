@@ -159,9 +159,7 @@ def _flip(dungeon: Dungeon, flip: Bool[Array, "2"], shape: tuple[int, int]) -> D
 
     def places(cells: Array) -> Array:
         mirrored = np.asarray(shape, np.int32) - 1
-        mirrored, turned = (
-            jnp.broadcast_to(value, cells.shape) for value in (mirrored, flip)
-        )
+        mirrored, turned = (jnp.broadcast_to(value, cells.shape) for value in (mirrored, flip))
         return jnp.where(turned, mirrored - cells, cells)
 
     return Dungeon(
