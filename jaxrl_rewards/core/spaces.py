@@ -122,7 +122,16 @@ class Box:
     def contains(self, value: jax.Array) -> jax.Array:
         """Whether `value` lies within the bounds; reduces the space's own axes."""
         low, high = self.bounds()
-        inside = (value >= low.astype(np.float32)) & (value <= high.astype(np.float32))
+        if jnp.issubdtype(self.dtype, jnp.integer) and jnp.result_type(value) == self.dtype:
+            # exact: float32 knows no integers beyond 2^24 one by one
+            limits = np.iinfo(self.dtype)
+            low, high = (
+                np.asarray(np.clip(bound, limits.min, limits.max)).astype(limits.dtype)
+                for bound in (np.ceil(low), np.floor(high))
+            )
+        else:
+            low, high = low.astype(np.float32), high.astype(np.float32)
+        inside = (value >= low) & (value <= high)
         axes = tuple(range(-len(self.shape), 0))
         return jnp.all(inside, axis=axes) if axes else inside
 

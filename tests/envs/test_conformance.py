@@ -12,7 +12,8 @@ import jaxrl_envs
 import numpy as np
 import pytest
 import worlds
-from jaxrl_envs import conformance
+
+from jaxrl_rewards.testing import conformance
 
 CHECKS = {**conformance.CHECKS, "golden": worlds.check_golden}
 NAMES = jaxrl_envs.names()

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import jaxrl_envs
 import numpy as np
-from jaxrl_envs import conformance
+
+from jaxrl_rewards.testing import conformance
 
 TOLERANCE = {"retarget": 1e-2}
 """Where contacts of a falling body magnify the last bits over 50 steps; 1e-4 elsewhere."""

@@ -119,10 +119,11 @@ def to_brax(env: Env, params: Any = None) -> Any:
 
     brax acts with a float vector in [-1, 1]: discrete actions become the index of the largest of
     `n` entries (of the valid ones, where the world has `valid_actions`), box actions are mapped
-    linearly to their bounds (unbounded ones pass as they are). `done` is termination only: pass our limit, `env.spec.max_steps`, to the trainer as
-    `episode_length`, which makes it a truncation there. Reward terms appear in `metrics`. Both
-    kinds of key are taken. InputError when brax is missing, for action spaces other than Discrete
-    and one-dimensional Box, and for observations that are no float vectors.
+    linearly to their bounds (unbounded ones pass as they are). `done` is termination only: pass our
+    limit, `env.spec.max_steps`, to the trainer as `episode_length`, which makes it a truncation
+    there. Reward terms appear in `metrics`. Both kinds of key are taken. InputError when brax is
+    missing, for action spaces other than Discrete and one-dimensional Box, and for observations
+    that are no float vectors.
     """
     base = import_library("brax.envs.base", "brax")
     params = env.default_params() if params is None else params

@@ -178,7 +178,7 @@ def sample_layout(key: jax.Array, config: ScreenConfig, params: LayoutParams) ->
     room = leaf_box[:, 2:] - leaf_box[:, :2]
     extent = config.scale * jnp.stack([jnp.asarray(glyphs.LABEL_WIDTH)[label], 5 + 0 * label], -1)
     frame = jnp.where((leaf_kind == LINK) | (leaf_kind == ICON), 0, 2)
-    readable = jnp.all(room >= extent + frame[:, None], axis=-1)
+    readable = jnp.all(room >= (extent + frame[:, None]).astype(jnp.float32), axis=-1)
     shows = jnp.asarray(_TEXT_KINDS)[leaf_kind] | (leaf_kind == ICON)
     label = jnp.where(readable & shows, label, -1)
     # A link or an icon is nothing but its label.
@@ -322,7 +322,7 @@ def _leaves(draw, config: ScreenConfig, params, panels, panel_kind, panel_valid)
 
 def _title_icons(window: Array, config: ScreenConfig) -> tuple[Array, Array]:
     side = 5 * config.scale
-    right = window[2] - 2 - np.arange(3) * (side + 2)
+    right = window[2] - 2 - np.arange(3, dtype=np.float32) * (side + 2)
     top = jnp.full((3,), window[1] + 2, jnp.float32)
     box = jnp.stack([right - side, top, right, top + side], axis=-1)
     return box.astype(jnp.float32), jnp.ones((3,), bool)

@@ -107,7 +107,7 @@ def render(layout: Layout, config: ScreenConfig) -> UInt8[Array, "H W 3"]:
     bits = jnp.where((column >= 0) & (column < 32), bits, jnp.uint32(0))
     word = _look_up(words, slot * config.height + y[:, None])
     bit = _look_up(bits, slot * config.width + x)
-    choice = 2 * (word & bit != 0).astype(jnp.int32) + edge
+    choice = 2 * (word & bit != 0).astype(jnp.int32) + edge.astype(jnp.int32)
     inked_edge = jnp.where(style["bare"], style["ink"], style["border"])
     table = jnp.stack([style["fill"], style["border"], style["ink"], inked_edge], axis=-1)
     table = jnp.append(table, style["desktop"])
@@ -155,7 +155,9 @@ def _style(layout: Layout, config: ScreenConfig) -> dict[str, Array]:
         rows = jnp.where((kind == stamped)[:, None], jnp.asarray(stamp), rows)
     width = jnp.where(kind == SLIDER, 32, width)
     size = layout.box[:, 2:] - layout.box[:, :2]
-    stamp = config.scale * jnp.stack([width, jnp.full_like(width, 5)], axis=-1)
+    stamp = (config.scale * jnp.stack([width, jnp.full_like(width, 5)], axis=-1)).astype(
+        jnp.float32
+    )
     corner = layout.box[:, :2] + jnp.floor(0.5 * (size - stamp))
     left_aligned = (kind == FIELD) | (kind == TAB)
     left = jnp.where(left_aligned, layout.box[:, 0] + 2 * config.scale, corner[:, 0])

@@ -192,8 +192,9 @@ class Retarget:
         weights = params.start_weights
         start = jax.random.categorical(key_start, jnp.log(weights.reshape(-1)))
         clip, part = start // weights.shape[1], start % weights.shape[1]
-        share = (part + jax.random.uniform(key_within, dtype=jnp.float32)) / weights.shape[1]
-        frame = jnp.floor(share * library.starts[clip]).astype(jnp.int32)
+        unit = jax.random.uniform(key_within, dtype=jnp.float32)
+        share = (part.astype(jnp.float32) + unit) / weights.shape[1]
+        frame = jnp.floor(share * library.starts[clip].astype(jnp.float32)).astype(jnp.int32)
         physics = self.physics.reset(library.qpos[clip, frame], library.qvel[clip, frame])
         past = jnp.maximum(frame - params.sensors.latency - jnp.arange(MEMORY, dtype=jnp.int32), 0)
         points, received = corrupt(

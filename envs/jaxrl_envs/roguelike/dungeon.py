@@ -158,7 +158,9 @@ def _flip(dungeon: Dungeon, flip: Bool[Array, "2"], shape: tuple[int, int]) -> D
         return values
 
     def places(cells: Array) -> Array:
-        return jnp.where(flip, np.asarray(shape, np.int32) - 1 - cells, cells)
+        mirrored = np.asarray(shape, np.int32) - 1
+        mirrored, turned = (jnp.broadcast_to(value, cells.shape) for value in (mirrored, flip))
+        return jnp.where(turned, mirrored - cells, cells)
 
     return Dungeon(
         tiles=grid(dungeon.tiles),

@@ -227,7 +227,7 @@ class Roguelike:
             state.time / params.max_steps,
         )
         return {
-            "view": ((window[..., None] >> bits) & 1).astype(jnp.float32),
+            "view": ((window[..., None] >> bits[None, None]) & 1).astype(jnp.float32),
             "status": jnp.stack([jnp.asarray(n, jnp.float32) for n in numbers]),
             "message": state.message,
         }
@@ -242,7 +242,7 @@ class Roguelike:
         target = jnp.clip(state.place + move, 0, limit)
         row, column = target
         tile, item = state.tiles[row, column], state.items[row, column]
-        here = jnp.all(state.monsters == target, axis=1) & (state.strength > 0)
+        here = jnp.all(state.monsters == target[None], axis=1) & (state.strength > 0)
         fighting = moving & jnp.any(here)
         foe = jnp.argmax(here)
         landed = fighting & (unit < params.hit_probability)
@@ -286,7 +286,7 @@ class Roguelike:
     ) -> tuple[RoguelikeState, Array]:
         """Living monsters bite or walk: `(state, message of a bite or 0)`."""
         alive = state.strength > 0
-        gap = state.place - state.monsters
+        gap = state.place[None] - state.monsters
         distance = jnp.sum(jnp.abs(gap), axis=1)
         near = alive & (distance == 1) & ~state.at_stairs
         bites = near & (unit[0] < params.bite_probability)
@@ -297,10 +297,10 @@ class Roguelike:
         wander = jnp.asarray(MOVES, jnp.int32)[(unit[1] * 4).astype(jnp.int32)]
         chasing = (unit[2] < params.chase_probability) & (distance <= self.plan.block)
         target = state.monsters + jnp.where(chasing[:, None], chase, wander)
-        limit = np.asarray(self.plan.shape, np.int32) - 1
+        limit = np.asarray(self.plan.shape, np.int32)[None] - 1
         target = jnp.clip(target, 0, limit)
         tile = state.tiles[target[:, 0], target[:, 1]]
-        blocked = (tile == WALL) | (tile == DOOR) | jnp.all(target == state.place, axis=1)
+        blocked = (tile == WALL) | (tile == DOOR) | jnp.all(target == state.place[None], axis=1)
         # nobody steps where another monster stands or wants to stand
         same_goal = jnp.all(target[:, None] == target[None], axis=-1)
         stands = jnp.all(target[:, None] == state.monsters[None], axis=-1)

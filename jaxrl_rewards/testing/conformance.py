@@ -2,7 +2,7 @@
 
 In pytest, for a world `MyWorld`:
 
-    from jaxrl_envs import conformance
+    from jaxrl_rewards.testing import conformance
 
     @pytest.fixture(scope="module")
     def subject():
