@@ -17,7 +17,6 @@ from jaxrl_rewards.learners.tunable import tunable
 
 __all__ = [
     "FitHParams",
-    "PRESETS",
     "GRPOConfig",
     "GRPOHParams",
     "GroupConfig",
@@ -27,7 +26,9 @@ __all__ = [
     "Metrics",
     "PPOConfig",
     "PPOHParams",
+    "PRESETS",
     "Partner",
+    "Preset",
     "Scorer",
     "make_fit",
     "make_group",
@@ -35,11 +36,8 @@ __all__ = [
     "make_ppo",
     "one_seed",
     "outcome",
+    "preset",
     "rows",
     "seed_axes",
-    "Preset",
-    "make_grpo",
-    "make_ppo",
-    "preset",
     "tunable",
 ]
