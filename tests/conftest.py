@@ -25,6 +25,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("default")
 
+pytest_plugins = ["tests.budget"]  # prints the dearest files at the end
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

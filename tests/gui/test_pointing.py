@@ -9,7 +9,7 @@ import pytest
 
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.networks.reader import ReaderConfig, reader_init
-from jaxrl_rewards.studies.gui_pointing import controls
+from jaxrl_rewards.studies.gui_pointing import controls, data, pretraining, training
 from jaxrl_rewards.studies.gui_pointing.checkpoint import (
     corpus_hashes,
     instruction_hash,
@@ -182,7 +182,20 @@ def test_configuration_is_checked(fields):
         PointingConfig(**fields)
 
 
+@pytest.fixture
+def few_screens(monkeypatch):
+    """At most 16 screens in each pool: drawing the 540 of a real training would cost the most."""
+    make = data.make_screens
+
+    def fewer(config, *, count=None, **others):
+        return make(config, count=min(count or config.screens, 16), **others)
+
+    for module in (training, pretraining):
+        monkeypatch.setattr(module, "make_screens", fewer)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_screens")
 def test_training_is_deterministic_and_writes_its_files(tmp_path):
     from jaxrl_rewards.studies.gui_pointing import evaluate, train
 

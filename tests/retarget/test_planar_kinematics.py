@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from jaxrl_envs.retarget import planar_body, planar_clips, planar_motion
 from jaxrl_envs.retarget.planar_body import BODIES, FEET
 
+from jaxrl_rewards.studies import sparse_retargeting_kinematic as kinematic
 from jaxrl_rewards.studies.sparse_retargeting_kinematic import kinematic_checks, kinematic_row
 
 MUJOCO_NAMES = {"left_foot": 3, "right_foot": 4}
@@ -148,19 +149,26 @@ def test_exact_properties_of_the_kinematic_step(human_clips):
     assert all(gap <= 1e-5 for gap in worst.values()), worst
 
 
+@pytest.fixture
+def one_body(monkeypatch):
+    """The checks over one body: a fault that it shows is not hidden by the largest of the others,
+    and each further body costs three compiles."""
+    monkeypatch.setattr(kinematic, "BODIES", {"human": BODIES["human"]})
+
+
+@pytest.mark.usefixtures("one_body")
 def test_a_broken_step_is_noticed(monkeypatch, human_clips):
     """The checks fail when the character's legs are bent by another angle than the human's."""
     _, styles = human_clips
     original = planar_clips.retarget_coordinates
-    from jaxrl_rewards.studies import sparse_retargeting_kinematic as kinematic
-
     monkeypatch.setattr(
         kinematic, "retarget_coordinates", lambda body, q: original(body, q).at[8].add(0.01)
     )
-    worst = kinematic_checks(styles, 1.0)
+    worst = kinematic_checks(jax.tree.map(lambda leaf: leaf[:2], styles), 0.5)
     assert worst["feet relative to root"] > 1e-4 and worst["rest pose to rest pose"] > 1e-4
 
 
+@pytest.mark.usefixtures("one_body")
 def test_a_world_that_misplaces_its_character_is_noticed(monkeypatch, human_clips):
     _, styles = human_clips
     from jaxrl_envs.retarget import planar_env
