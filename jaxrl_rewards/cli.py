@@ -15,7 +15,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("train", "train a policy (ppo, gui, retarget), or search a reward (eureka)"),
     "evaluate": ("evaluate", "evaluate a checkpoint on held-out or your own input"),
     "drive": ("drive", "drive an avatar with headset and controllers, as JSON lines"),
-    "design": ("design", "design a sparse reward that keeps a tabular model's policy optimal"),
+    "design": (
+        "design",
+        "design a sparse reward for a task whose model is a table, with the same best policy",
+    ),
     "bench": ("bench", "throughput suites, with peers where they are installed"),
 }
 

@@ -6,4 +6,6 @@ env = envs.make("CartPole-v1")
 
 from jaxrl_envs import describe, make, names, register
 
-__all__ = ["describe", "make", "names", "register"]
+from jaxrl_rewards.core import check_env
+
+__all__ = ["check_env", "describe", "make", "names", "register"]

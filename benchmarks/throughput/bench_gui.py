@@ -56,10 +56,10 @@ def rewards(pred: Any, gt: Any) -> Any:
 def random_boxes(key: Any, count: int) -> tuple[Any, Any]:
     """Targets of 5 to 40 pixels, and answers near them; float32 `[N, 4]` each."""
     keys = jax.random.split(key, 4)
-    corner = jax.random.uniform(keys[0], (count, 2), maxval=1000.0)
-    size = jax.random.uniform(keys[1], (count, 2), minval=5.0, maxval=40.0)
-    shift = 10.0 * jax.random.normal(keys[2], (count, 2))
-    other = jax.random.uniform(keys[3], (count, 2), minval=5.0, maxval=40.0)
+    corner = jax.random.uniform(keys[0], (count, 2), maxval=1000.0, dtype=jnp.float32)
+    size = jax.random.uniform(keys[1], (count, 2), minval=5.0, maxval=40.0, dtype=jnp.float32)
+    shift = 10.0 * jax.random.normal(keys[2], (count, 2), dtype=jnp.float32)
+    other = jax.random.uniform(keys[3], (count, 2), minval=5.0, maxval=40.0, dtype=jnp.float32)
     gt = jnp.concatenate([corner, corner + size], axis=-1)
     pred = jnp.concatenate([corner + shift, corner + shift + other], axis=-1)
     return pred, gt

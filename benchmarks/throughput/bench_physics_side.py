@@ -273,7 +273,7 @@ def _scanned(step: Callable[[Any, jax.Array], Any], steps: int) -> Callable[[Any
 
 
 def _controls(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
+    return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0, dtype=jnp.float32)
 
 
 if __name__ == "__main__":

@@ -166,7 +166,7 @@ def evaluation_rows(width: int, states: int, repetitions: int) -> list[dict[str,
     """Rewards per second of both forms, programs x states."""
     quantities = keydoor_task(EurekaConfig(width=1)).quantities
     programs = random_programs(quantities, width)
-    values = jax.random.normal(jax.random.key(1), (states, len(quantities), 1))
+    values = jax.random.normal(jax.random.key(1), (states, len(quantities), 1), dtype=jnp.float32)
     sides = {}
     for side, run, population in (
         ("slots", run_slots, [compile_slots(slots_of(p), quantities) for p in programs]),

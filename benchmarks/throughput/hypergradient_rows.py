@@ -142,10 +142,10 @@ def random_episodes(key: jax.Array, count: int, horizon: int) -> Episodes:
     keys = jax.random.split(key, 4)
     shape = (count, horizon)
     return Episodes(
-        features=jax.random.normal(keys[0], (*shape, FEATURES)),
+        features=jax.random.normal(keys[0], (*shape, FEATURES), dtype=jnp.float32),
         actions=jax.random.randint(keys[1], shape, 0, ACTIONS),
-        primary=jax.random.uniform(keys[2], shape),
-        auxiliary=jax.random.uniform(keys[3], (*shape, 1)),
+        primary=jax.random.uniform(keys[2], shape, dtype=jnp.float32),
+        auxiliary=jax.random.uniform(keys[3], (*shape, 1), dtype=jnp.float32),
         mask=jnp.ones(shape),
     )
 

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from benchmarks.throughput.process import serve
 
@@ -18,8 +19,8 @@ SIZE, PRODUCTS = 1024, 64
 def main() -> None:
     """Serve the rate of products of two SIZE x SIZE matrices on one XLA thread, FLOP/s."""
     key_a, key_b = jax.random.split(jax.random.key(0))
-    first = jax.random.normal(key_a, (SIZE, SIZE)) / SIZE**0.5
-    second = jax.random.normal(key_b, (SIZE, SIZE)) / SIZE**0.5
+    first = jax.random.normal(key_a, (SIZE, SIZE), dtype=jnp.float32) / SIZE**0.5
+    second = jax.random.normal(key_b, (SIZE, SIZE), dtype=jnp.float32) / SIZE**0.5
 
     def chain(start):
         return jax.lax.scan(lambda x, _: (x @ second, None), start, length=PRODUCTS)[0]

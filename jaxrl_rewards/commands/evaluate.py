@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.files import atomic_write_json
+from jaxrl_rewards.core.json_files import read_json
 
 EPISODES = 100
 """Of a PPO run, per seed, unless told."""
@@ -85,10 +85,9 @@ def main(arguments: Sequence[str]) -> int:
 def stored_config(folder: Path) -> dict[str, Any]:
     """The `config.json` of a run's folder; {} where it is missing or cannot be read."""
     try:
-        stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json(folder / "config.json", dict, finite=False)
+    except InputError:
         return {}
-    return stored if isinstance(stored, dict) else {}
 
 
 def evaluate_gui(checkpoint: Path | None, options: Any) -> int:
@@ -131,6 +130,7 @@ def evaluate_run(folder: Path, options: Any) -> int:
     import numpy as np
 
     from jaxrl_rewards.commands.train_ppo import build_ppo
+    from jaxrl_rewards.learners.api import one_seed
     from jaxrl_rewards.studies.reproduce import summarise
     from jaxrl_rewards.train.checkpoint import load_state
     from jaxrl_rewards.train.evaluation import evaluate_policy
@@ -154,7 +154,7 @@ def evaluate_run(folder: Path, options: Any) -> int:
     key = jax.random.key(options.seed)
     returns = []
     for index in range(seeds or 1):
-        single = state if seeds is None else jax.tree.map(lambda leaf, i=index: leaf[i], state)
+        single = state if seeds is None else one_seed(state, index)
         result = evaluate_policy(learner, single, env, learner.hparams.env_params, key, episodes)
         returns.append(np.asarray(result["returns"]))
     per_seed = [float(np.mean(values)) for values in returns]

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxrl_rewards.core.json_files import read_json
+
 
 def main(arguments: Sequence[str]) -> int:
     """Print the tables, or everything as JSON with `--json`."""
@@ -98,7 +100,7 @@ def last_results(folder: Path | None = None) -> dict[str, dict[str, Any]]:
     for root in roots:
         for path in sorted(root.rglob("study-*.json")) if root.is_dir() else []:
             try:
-                record = json.loads(path.read_text(encoding="utf-8"))
+                record = read_json(path, dict)
                 slug, date = record["slug"], record["date"]
             except (ValueError, KeyError, TypeError, OSError):
                 continue

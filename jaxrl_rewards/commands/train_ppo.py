@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxrl_rewards.commands.reward_options import split_reward_options
 from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.core.json_files import parse_json
 from jaxrl_rewards.learners.ppo import PPOConfig, PPOHParams, make_ppo
+from jaxrl_rewards.learners.presets import PRESETS, preset
 from jaxrl_rewards.rewards.schedule import Linear
 from jaxrl_rewards.train.arguments import parse
 
@@ -24,6 +26,9 @@ class PPOTask:
     """Name of the world; `jaxrl-rewards list` shows all."""
     out: Path | None = None
     """Folder of the run; runs/ppo-ENV by default."""
+    preset: str = "auto"
+    """Recipe that sets the other flags' defaults: auto (the world's own, where it has one), none,
+    or the name of a world that has one."""
     steps: int = 500_000
     """Environment steps per seed."""
     seeds: int = 1
@@ -47,9 +52,13 @@ class PPOTask:
     value_coefficient: float = 0.5
     """Weight of the value loss."""
     max_grad_norm: float = 0.5
-    """Global norm to which gradients are clipped."""
+    """Norm to which the gradients of actor and critic are clipped."""
+    critic_learning_rate: float | None = None
+    """The critic's own step size; the learning rate when not given."""
+    target_kl: float = 0.06
+    """With --adapt-to-kl: how far an update moves the policy (KL divergence)."""
     reward_weights: str = "{}"
-    """JSON object: new weights of the world's reward terms, e.g. '{"torque": 0.0}'."""
+    """New weights of reward terms: --reward.torque 0, or --reward-weights torque=0 angle=2."""
     chunk: int = 10
     """Updates per logged row."""
     checkpoint_every: int | None = None
@@ -64,19 +73,55 @@ class PPOTask:
 
 def main(arguments: Sequence[str]) -> int:
     """Parse the flags and train."""
+    arguments = split_reward_options(arguments)
     task = parse(
-        PPOTask, arguments, prog="jaxrl-rewards train ppo", description="Train PPO on a world."
+        PPOTask,
+        arguments,
+        prog="jaxrl-rewards train ppo",
+        description="Train PPO on a world.",
+        default=recommended(arguments),
     )
     return run_ppo(task)
 
 
+def recommended(arguments: Sequence[str]) -> PPOTask:
+    """What flags are by default: the recipe of the world that is named, where there is one."""
+    chosen = {"--env": PPOTask.env, "--preset": PPOTask.preset}
+    for index, token in enumerate(arguments):
+        name, given, value = token.partition("=")
+        if name in chosen:
+            chosen[name] = value if given else "".join(arguments[index + 1 : index + 2])
+    name = chosen["--env"] if chosen["--preset"] == "auto" else chosen["--preset"]
+    if chosen["--preset"] == "none" or (chosen["--preset"] == "auto" and name not in PRESETS):
+        return PPOTask(env=chosen["--env"])
+    try:
+        recipe = preset(name)
+    except ValueError as error:
+        raise InputError(f"--preset: {error}") from None
+    return PPOTask(
+        env=chosen["--env"],
+        preset=chosen["--preset"],
+        steps=recipe.steps,
+        anneal=recipe.anneal,
+        ppo=PPOConfig(**recipe.config),
+        **recipe.hparams,
+    )
+
+
 def run_ppo(task: Any) -> int:
-    """Train as `task` says; writes the run's folder."""
-    import jax
+    """Train as `task` says; writes the run's folder.
 
-    from jaxrl_rewards.train.evaluation import make_evaluator
-    from jaxrl_rewards.train.runner import NonFiniteUpdates, run
+    With the environment variables of several processes set, they train together, all devices
+    sharing the worlds; see `docs/launch/`.
+    """
+    from jaxrl_rewards.train.distributed import several_processes
 
+    _check(task)
+    with several_processes() as mesh:
+        return _train(task, mesh)
+
+
+def _check(task: Any) -> None:
     checks = {
         "steps": (task.steps >= 1, "at least 1"),
         "seeds": (task.seeds >= 1, "at least 1"),
@@ -87,6 +132,8 @@ def run_ppo(task: Any) -> int:
         "entropy_coefficient": (math.isfinite(task.entropy_coefficient), "finite"),
         "value_coefficient": (math.isfinite(task.value_coefficient), "finite"),
         "max_grad_norm": (task.max_grad_norm > 0, "above 0"),
+        "critic_learning_rate": (0 <= (task.critic_learning_rate or 0) < math.inf, "at least 0"),
+        "target_kl": (0 < task.target_kl < math.inf, "above 0 and finite"),
         "seed": (0 <= task.seed < 2**32, "between 0 and 2**32 - 1"),
         "checkpoint_every": ((task.checkpoint_every or 1) >= 1, "at least 1"),
         "chunk": (task.chunk >= 1, "at least 1"),
@@ -97,6 +144,15 @@ def run_ppo(task: Any) -> int:
             raise InputError(
                 f"--{name.replace('_', '-')} must be {needed}, got {getattr(task, name)}"
             )
+
+
+def _train(task: Any, mesh: Any) -> int:
+    import jax
+
+    from jaxrl_rewards.train.distributed import is_writer
+    from jaxrl_rewards.train.evaluation import make_evaluator
+    from jaxrl_rewards.train.runner import NonFiniteUpdates, run
+
     env, learner = build_ppo(task)
     updates = max(1, round(task.steps / learner.samples_per_update))
     out = Path("runs") / f"ppo-{task.env}" if task.out is None else task.out
@@ -120,17 +176,18 @@ def run_ppo(task: Any) -> int:
             checkpoint_every=task.checkpoint_every,
             best_metric="evaluation/return",
             config=config,
+            mesh=mesh,
             show=("episode_return",),
-            log=("jsonl", "tensorboard") if task.tensorboard else ("jsonl",),
+            log=("jsonl", "curves", *(("tensorboard",) if task.tensorboard else ())),
             title=f"PPO on {task.env}",
         )
     except NonFiniteUpdates as error:
         print(f"jaxrl-rewards train: {error}", file=sys.stderr)
         return 1
-    return _report(result, out)
+    return _report(result, out, quiet=not is_writer())
 
 
-def _report(result: Any, out: Path) -> int:
+def _report(result: Any, out: Path, *, quiet: bool) -> int:
     import numpy as np
 
     last = {
@@ -141,6 +198,8 @@ def _report(result: Any, out: Path) -> int:
     if result.interrupted:
         print(f"interrupted after {result.updates} updates; go on with --resume --out {out}")
         return 128 + int(result.signal_number or 15)
+    if quiet:
+        return 0
     print(
         f"{result.updates} updates, {result.samples_per_second:,.0f} steps/s, "
         f"compilation {result.compile_seconds:.1f} s; "
@@ -157,8 +216,11 @@ def build_ppo(task: Any) -> tuple[Any, Any]:
 
     env = registry.make(task.env)
     params = env.default_params()
-    weights = reward_weights(task.reward_weights, params.reward)
-    params = params.replace(reward=weights)
+    try:
+        reward = params.reward.with_weights(parse_json(task.reward_weights, "it", dict))
+    except ValueError as error:
+        raise InputError(f"--reward-weights: {error}") from None
+    params = params.replace(reward=reward)
     samples = task.ppo.num_envs * task.ppo.unroll_length
     updates = max(1, round(task.steps / samples))
     rate: Any = task.learning_rate
@@ -173,37 +235,10 @@ def build_ppo(task: Any) -> tuple[Any, Any]:
         entropy_coefficient=task.entropy_coefficient,
         value_coefficient=task.value_coefficient,
         max_grad_norm=task.max_grad_norm,
+        critic_learning_rate=task.critic_learning_rate,
+        target_kl=task.target_kl,
     )
     try:
         return env, make_ppo(env, task.ppo, hparams=hparams)
     except ValueError as error:
         raise InputError(f"PPO cannot train {task.env}: {error}") from error
-
-
-def reward_weights(text: str, reward: Any) -> Any:
-    """The world's reward with the weights that a JSON object names replaced."""
-    import jax.numpy as jnp
-
-    try:
-        wanted = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"--reward-weights is not valid JSON ({error}): {text!r}") from None
-    if not isinstance(wanted, dict):
-        raise InputError(f"--reward-weights must be a JSON object, got {text!r}")
-    if not wanted:
-        return reward
-    for name, value in wanted.items():
-        if name not in reward.names:
-            raise InputError(
-                f"--reward-weights names {name!r}, but the world's reward has the terms "
-                f"{', '.join(reward.names)}"
-            )
-        finite = isinstance(value, (int, float)) and abs(value) < float("inf")
-        if isinstance(value, bool) or not finite:
-            raise InputError(f"--reward-weights: the weight of {name!r} must be a number")
-    total = reward * 1.0
-    weights = tuple(
-        jnp.asarray(wanted[name], jnp.float32) if name in wanted else weight
-        for name, weight in zip(total.names, total.weights, strict=True)
-    )
-    return total.replace(weights=weights)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 import sys
 import time
@@ -25,6 +24,7 @@ from jaxrl_rewards.commands.retarget.task import (
 )
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.files import atomic_write_json
+from jaxrl_rewards.core.json_files import read_json
 from jaxrl_rewards.train.arguments import parse
 
 TRANSIENT = ("out", "resume", "steps", "time_limit_minutes", "final_episodes", "picture_seconds",
@@ -128,9 +128,9 @@ def train(task: RetargetTask, again: str = "the same command") -> int:
 def has_arrived(task: RetargetTask) -> bool:
     """Whether the run's last evaluation met `stop_at_followed`."""
     try:
-        reached = json.loads((default_out(task) / "evaluation.json").read_text(encoding="utf-8"))
+        reached = read_json(default_out(task) / "evaluation.json", finite=False)
         return reached["survival"]["followed"] >= task.stop_at_followed
-    except (OSError, ValueError, KeyError):  # no such run, or one that was cut off: train it
+    except (InputError, KeyError, TypeError):  # no such run, or one that was cut off: train it
         return False
 
 

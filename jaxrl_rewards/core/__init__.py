@@ -1,5 +1,6 @@
 """Records, contracts and small tools that every other package is written against."""
 
+from jaxrl_rewards.core.check_env import check_env
 from jaxrl_rewards.core.env import Env, EnvSpec
 from jaxrl_rewards.core.errors import InputError, require
 from jaxrl_rewards.core.pytree import record, static_field
@@ -17,6 +18,7 @@ __all__ = [
     "Space",
     "TimeStep",
     "Trajectories",
+    "check_env",
     "first_timestep",
     "record",
     "require",

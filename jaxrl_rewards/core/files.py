@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(temporary, 0o666 & ~mask)
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -50,13 +52,11 @@ def atomic_write_json(path: str | os.PathLike, value: Any, **kwargs: Any) -> Non
     atomic_write_text(path, text + "\n")
 
 
-def jsonable(value: Any, convert: Callable[[Any], Any] | None = None) -> Any:
+def jsonable(value: Any) -> Any:
     """Turn arrays, NumPy numbers, dataclass-like records and paths into plain JSON values."""
     import dataclasses
     import math
 
-    if convert is not None:
-        value = convert(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = dataclasses.fields(value)
         return {field.name: jsonable(getattr(value, field.name)) for field in fields}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.files import atomic_write_bytes
+from jaxrl_rewards.core.json_files import parse_json
 
 
 def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
@@ -24,8 +24,8 @@ def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            entry = json.loads(line)
-        except ValueError:
+            entry = parse_json(line, path, finite=False)
+        except InputError:
             if number == len(lines):
                 break
             entry = None
@@ -49,8 +49,8 @@ def mend_jsonl(path: str | Path) -> None:
     if start == len(data):
         return
     try:
-        json.loads(data[start:])
-    except ValueError:
+        parse_json(data[start:], path, finite=False)
+    except InputError:
         atomic_write_bytes(path, data[:start])
     else:
         atomic_write_bytes(path, data + b"\n")

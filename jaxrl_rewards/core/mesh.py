@@ -21,7 +21,8 @@ LARGE = 100_000_000
 """Parameter trees with at least this many elements are split over "model"."""
 
 BATCHED_FIELDS = ("env_state", "statistics")
-"""Fields of a `LearnerState` whose leaves lead with the environment axis."""
+"""Fields of a `LearnerState` whose leaves lead with the worlds' axis, unless it names its own."""
+PLACED_LIKE_PARAMETERS = ("params", "opt_state", "models")
 
 
 def make_mesh(
@@ -139,40 +140,75 @@ def parameter_sharding(params: PyTree, mesh: Mesh, *, large: int = LARGE) -> PyT
 
 
 def state_sharding(
-    state: PyTree, mesh: Mesh, *, num_seeds: int | None = None, large: int = LARGE
+    state: PyTree,
+    mesh: Mesh,
+    *,
+    learner: Any = None,
+    num_seeds: int | None = None,
+    large: int = LARGE,
 ) -> PyTree:
     """Shardings of a whole `LearnerState` (arrays or `jax.eval_shape` results).
 
     Args:
-      state: a `LearnerState`; with `num_seeds`, every leaf leads with the seed axis.
+      state: a `LearnerState`; with `num_seeds`, every leaf but `step` leads with the seed axis.
       mesh: the mesh of `make_mesh`.
+      learner: names its batched fields and may place its parameters itself (`Learner.batched`,
+        `Learner.partition`).
       num_seeds: number of seeds under `vmap`. When "data" divides it, seeds are split over
         "data" and nothing else is.
       large: see `parameter_sharding`.
 
-    Otherwise leaves of `env_state` and `statistics` whose environment axis is a multiple of the
-    "data" size are split along it, and the other fields follow `parameter_sharding`. A sharding
-    never changes what is computed, only where.
+    Otherwise leaves of batched fields whose worlds' axis is a multiple of the "data" size are split
+    along it. Parameters, the optimiser's moments and models of the parameters' structure are placed
+    alike: by the learner's `partition`, else by size; other models by their own size. Everything
+    else, a replay memory too, is replicated. A sharding never changes what is computed, only where.
     """
     size = mesh.shape["data"]
-    if num_seeds is not None and num_seeds % size == 0:
-        return jax.tree.map(lambda _: leading_sharding(mesh), state)
     axis = 0 if num_seeds is None else 1
+    if num_seeds is not None and num_seeds % size == 0:
+        split = jax.tree.map(lambda _: leading_sharding(mesh), state)
+        return split.replace(step=replicated(mesh))
 
     def batched(leaf: Any) -> NamedSharding:
         if leaf.ndim > axis and leaf.shape[axis] and leaf.shape[axis] % size == 0:
             return leading_sharding(mesh, axis)
         return replicated(mesh)
 
-    fields = {
-        name: (
-            jax.tree.map(batched, value)
-            if name in BATCHED_FIELDS
-            else parameter_sharding(value, mesh, large=large)
-        )
-        for name, value in _fields(state).items()
-    }
+    def by_size(tree: PyTree, mesh: Mesh) -> PyTree:
+        return parameter_sharding(tree, mesh, large=large)
+
+    partition = getattr(learner, "partition", None)
+    partition = by_size if partition is None or num_seeds is not None else partition
+    of_params = partition(state.params, mesh)
+    fields = {}
+    for name, value in _fields(state).items():
+        if name in getattr(learner, "batched", BATCHED_FIELDS):
+            fields[name] = jax.tree.map(batched, value)
+        elif name in PLACED_LIKE_PARAMETERS:
+            fields[name] = _like_parameters(value, state.params, of_params, by_size, mesh)
+        else:
+            fields[name] = jax.tree.map(lambda _: replicated(mesh), value)
     return state.replace(**fields)
+
+
+def _like_parameters(
+    tree: PyTree, params: PyTree, of_params: PyTree, by_size: Any, mesh: Mesh
+) -> PyTree:
+    """Shardings of a tree: subtrees that look like the parameters are placed like them."""
+    structure = jax.tree.structure(params)
+    shapes = [leaf.shape for leaf in jax.tree.leaves(params)]
+
+    def alike(node: Any) -> bool:
+        return (
+            jax.tree.structure(node) == structure
+            and [getattr(leaf, "shape", None) for leaf in jax.tree.leaves(node)] == shapes
+        )
+
+    rest = jax.tree.map(lambda node: () if alike(node) else node, tree, is_leaf=alike)
+    placed = iter(jax.tree.leaves(by_size(rest, mesh)))
+    return jax.tree.map(
+        lambda node: of_params if alike(node) else next(placed), tree, is_leaf=alike
+    )
 
 
 def _fields(state: Any) -> dict[str, Any]:

@@ -84,18 +84,40 @@ class Box:
         return low, high
 
     def sample(self, key: jax.Array) -> jax.Array:
-        """Uniform between finite bounds, standard normal where a bound is infinite."""
+        """Uniform between finite bounds (both included for integers), standard normal, clipped,
+        where a bound is infinite; of the space's dtype."""
         low, high = self.bounds()
+        if jnp.issubdtype(self.dtype, jnp.integer):
+            return self._sample_integers(key, low, high)
+        low, high = low.astype(np.float32), high.astype(np.float32)
         finite = np.isfinite(low) & np.isfinite(high)
         key_uniform, key_normal = jax.random.split(key)
-        unit = jax.random.uniform(key_uniform, self.shape)
-        span = np.where(finite, high - low, 0.0)
-        uniform = np.where(finite, low, 0.0) + unit * span
-        normal = jnp.clip(jax.random.normal(key_normal, self.shape), low, high)
-        value = jnp.where(finite, uniform, normal)
-        if jnp.issubdtype(self.dtype, jnp.integer):
-            value = jnp.floor(jnp.minimum(value, high))
-        return value.astype(self.dtype)
+        unit = jax.random.uniform(key_uniform, self.shape, jnp.float32)
+        start = np.where(finite, low, np.float32(0))
+        with np.errstate(invalid="ignore"):
+            span = np.where(finite, high - low, np.float32(0))
+        normal = jnp.clip(jax.random.normal(key_normal, self.shape, jnp.float32), low, high)
+        return jnp.where(finite, start + unit * span, normal).astype(self.dtype)
+
+    def _sample_integers(self, key: jax.Array, low: np.ndarray, high: np.ndarray) -> jax.Array:
+        """Uniform over `low ... high`; an infinite bound is that of the dtype."""
+        limits = np.iinfo(self.dtype)
+        least, most = float(limits.min), float(limits.max)
+        low = np.clip(np.ceil(low), least, most).astype(object)
+        high = np.clip(np.floor(high), least, most).astype(object)
+        # The upper bound of `randint` is excluded, and one above the largest number is none.
+        whole = (low == limits.min) & (high == limits.max)
+        shift = ((high == limits.max) & ~whole).astype(object)
+        first = np.where(whole, 0, low - shift).astype(limits.dtype)
+        beyond = np.where(whole, 1, high + 1 - shift).astype(limits.dtype)
+        key_range, key_bits = jax.random.split(key)
+        value = jax.random.randint(key_range, self.shape, first, beyond, self.dtype)
+        value = value + shift.astype(limits.dtype)
+        if not whole.any():
+            return value
+        unsigned = np.dtype(f"uint{limits.bits}")
+        bits = jax.random.bits(key_bits, self.shape, unsigned)
+        return jnp.where(whole, jax.lax.bitcast_convert_type(bits, self.dtype), value)
 
     def contains(self, value: jax.Array) -> jax.Array:
         """Whether `value` lies within the bounds; reduces the space's own axes."""

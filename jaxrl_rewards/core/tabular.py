@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.core.npz import read_npz
 
 TOLERANCE = 1e-6
 """How far a row of probabilities may be from 1."""
@@ -72,6 +71,11 @@ class TabularModel:
         return int(states[0])
 
     @functools.cached_property
+    def continuing(self) -> np.ndarray:
+        """`T` with episodes that end: see `continuing_transition`."""
+        return continuing_transition(self.transition, self.terminal)
+
+    @functools.cached_property
     def reward_states(self) -> tuple[int, ...]:
         """States in which some action is rewarded."""
         return tuple(int(s) for s in np.flatnonzero(np.any(self.reward != 0.0, axis=1)))
@@ -85,6 +89,18 @@ class TabularModel:
         return self.action_names[action] if self.action_names else str(action)
 
 
+def continuing_transition(transition: np.ndarray, terminal: np.ndarray | None) -> np.ndarray:
+    """`T` `[S, A, S]` with 0 for every step into or from a terminal state (bool `[S]`, or None).
+
+    The missing probability is the chance that the episode ends, so that the value of a terminal
+    state is 0 in every backup, whatever a reward says there.
+    """
+    if terminal is None or not np.any(terminal):
+        return transition
+    ends = np.asarray(terminal, bool)
+    return np.where(ends[:, None, None] | ends[None, None, :], 0.0, transition)
+
+
 def load_tabular_model(path: str | os.PathLike, discount: float) -> TabularModel:
     """Read a simulator's tables from an `.npz` with `T`, `R`, `init` and `terminal`.
 
@@ -92,27 +108,15 @@ def load_tabular_model(path: str | os.PathLike, discount: float) -> TabularModel
     terminal state(s). InputError for a missing array, wrong shapes, NaN, rows that do not sum to
     1, a terminal state that can be left or rewarded, or a discount outside [0, 1).
     """
-    file = Path(path)
-    try:
-        with np.load(file, allow_pickle=False) as data:
-            arrays = {name: np.asarray(data[name]) for name in data.files}
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(
-            f"{file.name} cannot be read as a tabular model: {error}; save it with numpy.savez"
-        ) from error
-    missing = [name for name in ("T", "R", "init", "terminal") if name not in arrays]
-    if missing:
-        raise InputError(
-            f"{file.name} has no array {missing[0]!r}; save T, R, init and terminal (found "
-            f"{', '.join(sorted(arrays)) or 'none'})"
-        )
+    name = Path(path).name
+    arrays = read_npz(path, ("T", "R", "init", "terminal"))
     return TabularModel(
         transition=arrays["T"],
         reward=arrays["R"],
         start=arrays["init"],
-        terminal=_terminal_flags(arrays["terminal"], arrays["T"].shape, file.name),
+        terminal=_terminal_flags(arrays["terminal"], arrays["T"].shape, name),
         discount=discount,
-        name=file.name,
+        name=name,
     )
 
 

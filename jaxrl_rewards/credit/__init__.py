@@ -3,8 +3,6 @@
 from jaxrl_rewards.credit.dumps import TokenDump, read_token_dump, write_token_dump
 from jaxrl_rewards.credit.gae import (
     gae,
-    gae_brax,
-    gae_single_done,
     lambda_returns,
     token_gae,
 )
@@ -28,8 +26,6 @@ __all__ = [
     "adaptive_coefficient",
     "answer_scores",
     "gae",
-    "gae_brax",
-    "gae_single_done",
     "group_advantages",
     "group_relative",
     "lambda_returns",

@@ -28,6 +28,7 @@ import numpy as np
 
 from jaxrl_rewards.core import InputError, Trajectories
 from jaxrl_rewards.core.files import atomic_path, atomic_write_text, jsonable
+from jaxrl_rewards.core.npz import read_npz
 
 NAMES = {
     "tokens": ("tokens", "token_ids", "response_ids", "completion_ids", "responses"),
@@ -194,12 +195,7 @@ def _json_records(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _array_records(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     known = {name for names in NAMES.values() for name in names}
-    try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            columns = {name: archive[name] for name in archive.files if name in known}
-    except Exception as error:  # a damaged archive raises errors of many kinds
-        message = f"{file} cannot be read as arrays ({type(error).__name__}: {error})"
-        raise InputError(f"{message}; save it anew with numpy.savez, without objects") from None
+    columns = read_npz(file, optional=sorted(known), limit_bytes=1 << 30)
     counts = {name: len(a) if a.ndim else -1 for name, a in columns.items()}
     if len(set(counts.values())) > 1 or -1 in counts.values():
         text = ", ".join(f"{name} {columns[name].shape}" for name in sorted(columns))

@@ -1,6 +1,7 @@
 """Learners as `(init, update)` pairs of pure functions."""
 
-from jaxrl_rewards.learners.api import Learner, LearnerState, Metrics
+from jaxrl_rewards.learners.api import Learner, LearnerState, Metrics, one_seed, seed_axes
+from jaxrl_rewards.learners.fit import FitHParams, make_fit, rows
 from jaxrl_rewards.learners.group import (
     GroupConfig,
     GroupHParams,
@@ -13,6 +14,7 @@ from jaxrl_rewards.learners.grpo import GRPOConfig, GRPOHParams, make_grpo
 from jaxrl_rewards.learners.ppo import PPOConfig, PPOHParams, make_ppo
 
 __all__ = [
+    "FitHParams",
     "GRPOConfig",
     "GRPOHParams",
     "GroupConfig",
@@ -24,8 +26,12 @@ __all__ = [
     "PPOHParams",
     "Partner",
     "Scorer",
+    "make_fit",
     "make_group",
     "make_grpo",
     "make_ppo",
+    "one_seed",
     "outcome",
+    "rows",
+    "seed_axes",
 ]

@@ -35,7 +35,7 @@ def actor_critic_policy(
     def value(obs: Any, carry: Any) -> Array:
         return network.critic(params, see(obs), carry)
 
-    return Policy(act, head.to_env, network.initial_carry(), value)
+    return Policy(act, head.to_env, network.initial_carry(), network.restart, value)
 
 
 def actor_policy(
@@ -49,7 +49,7 @@ def actor_policy(
         action, _ = head.sample(key, output)
         return Decision(action, head.token_log_prob(output, action), (), carry)
 
-    return Policy(act, head.to_env, network.initial_carry())
+    return Policy(act, head.to_env, network.initial_carry(), network.restart)
 
 
 def valid_actions(spec: EnvSpec, obs: Any, lead: int = 1) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -59,6 +60,27 @@ class Learner(NamedTuple):
     where there is nothing to act with (supervised learners)."""
     batched: tuple[str, ...] = ("env_state", "statistics")
     """Fields of the state whose leaves lead with the worlds' axis: split over "data"."""
+    receive: Callable[[LearnerState, Any], LearnerState] | None = None
+    """`receive(state, given)`: the state with what a `train.HostPart` gives; None where a learner
+    takes nothing from the host."""
     partition: Callable[[Any, Any], Any] | None = None
     """`partition(params, mesh) -> shardings` of a tree of parameters; by size when None. The
     optimiser's moments and `models` of the same structure follow it."""
+
+
+def seed_axes(axis: int = 0) -> LearnerState:
+    """`in_axes` and `out_axes` of a state under `vmap` over seeds: all but `step`, which is shared.
+
+    jax.vmap(learner.init, in_axes=(0, None), out_axes=seed_axes())(keys, hparams)
+    jax.vmap(learner.update, in_axes=(seed_axes(), None), out_axes=(seed_axes(), 0))(state, hparams)
+
+    With one number for all seeds a `lax.cond` on the phase of training stays a branch.
+    """
+    names = [field.name for field in dataclasses.fields(LearnerState)]
+    return LearnerState(**{name: None if name == "step" else axis for name in names})
+
+
+def one_seed(state: LearnerState, index: int | Array) -> LearnerState:
+    """The state of one of the seeds that were trained together."""
+    alone = jax.tree.map(lambda leaf: leaf[index], state.replace(step=()))
+    return alone.replace(step=state.step)

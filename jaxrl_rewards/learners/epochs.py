@@ -105,8 +105,7 @@ def _steps(key: jax.Array, batch: Batch, config: OptimiseConfig, step: Any, carr
 
 def _sequences(key: jax.Array, batch: Batch, config: OptimiseConfig, step: Any, carry: Any) -> Any:
     """Minibatches of whole worlds `[T, B, ...]`, so that memory can be recomputed along time."""
-    count = batch.advantage.shape[1]
-    order = jax.random.permutation(key, count).reshape(config.num_minibatches, -1)
+    order = _worlds_in_parts(key, batch.advantage.shape[1], config)
 
     def one(inner: Any, index: jax.Array) -> tuple[Any, Any]:
         minibatch = jax.tree.map(lambda leaf: leaf[:, index], batch.replace(carry=()))
@@ -114,3 +113,15 @@ def _sequences(key: jax.Array, batch: Batch, config: OptimiseConfig, step: Any, 
         return step(inner, minibatch.replace(carry=memory))
 
     return jax.lax.scan(one, carry, order)
+
+
+def _worlds_in_parts(key: jax.Array, count: int, config: OptimiseConfig) -> jax.Array:
+    """Numbers of worlds `[minibatches, worlds]`: every shard is shuffled by itself, and gives each
+    minibatch its share."""
+    shards, parts = config.shuffle_shards, config.num_minibatches
+    if shards == 1:
+        return jax.random.permutation(key, count).reshape(parts, -1)
+    size = count // shards
+    within = jax.vmap(lambda k: jax.random.permutation(k, size))(jax.random.split(key, shards))
+    order = within + size * jnp.arange(shards)[:, None]
+    return jnp.moveaxis(order.reshape(shards, parts, -1), 1, 0).reshape(parts, -1)

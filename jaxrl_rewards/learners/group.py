@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Bool, Float
 
-from jaxrl_rewards.core import Env, Trajectories, record
+from jaxrl_rewards.core import Env, Trajectories, check_env, record
 from jaxrl_rewards.credit.group import reward_spread
 from jaxrl_rewards.credit.outcome import Credit, answer_scores, group_relative
 from jaxrl_rewards.learners.acting import acting, actor_policy, unrolled, valid_actions
@@ -37,6 +38,16 @@ from jaxrl_rewards.rewards.base import RewardOutput
 from jaxrl_rewards.rollout.sample import Sampler, independent
 
 Scorer = Callable[[Trajectories, dict[str, Any], Any], tuple[RewardOutput, Array]]
+
+
+class Objective(NamedTuple):
+    """How answers with their credit become one number."""
+
+    loss: PolicyLoss = clipped_surrogate
+    aggregate: Aggregate = sequence_mean
+    """Of the token losses, and of the KL penalty."""
+    kl: str = "k3"
+    """Estimator of the divergence to the reference policy (`losses.kl_estimate`)."""
 
 
 class Partner(NamedTuple):
@@ -133,6 +144,7 @@ def make_group(
     The state's `models` hold "reference" (the initial policy) and, with one, "partner".
     """
     config = config or GroupConfig()
+    check_env(env, None if hparams is None else hparams.env_params)
     head = action_head(env.spec.action_space)
     network = network or mlp_actor_critic(
         env.spec.observation_space,
@@ -146,6 +158,8 @@ def make_group(
     if initial_params is not None:
         hparams = hparams.replace(initial_params=jax.tree.map(jnp.asarray, initial_params))
     optimiser = adam(1e-8)
+    objective = Objective(loss, aggregate, kl)
+    learn = passes_over_answers(config, network, head, objective, optimiser)
 
     def init(key: jax.Array, hparams: GroupHParams) -> LearnerState:
         key_params, key_run = jax.random.split(key)
@@ -174,7 +188,7 @@ def make_group(
         advantage = credit(played, reward, keep, now)
         reference = log_probs(state.models["reference"], network, head, played, now.temperature)
         batch = GroupBatch(played=played, advantage=advantage, keep=keep, reference=reference)
-        params, opt_state, refused, metrics = learn(key, state, batch, now)
+        params, opt_state, refused, metrics = learn(jax.random.fold_in(key, 1), state, batch, now)
         models = state.models
         if partner is not None:
             learnt, told = partner.update(models["partner"], played, keep, models, now)
@@ -187,40 +201,6 @@ def make_group(
             skipped=state.skipped + refused,
             step=state.step + 1,
         ), {**metrics, **answer_metrics(played, reward, keep)}
-
-    def learn(
-        key: jax.Array, state: LearnerState, batch: GroupBatch, now: GroupHParams
-    ) -> tuple[Any, Any, Array, Metrics]:
-        """Passes over the answers; parameters, optimiser state, refused steps and metrics."""
-
-        def minibatch_step(carry: tuple, part: GroupBatch) -> tuple[tuple, Metrics]:
-            params, opt_state, refused = carry
-            grads, metrics = jax.grad(group_loss, has_aux=True)(
-                params, part, network, head, loss, aggregate, kl, now
-            )
-            own = jnp.any(part.played.own)
-            step = guarded_step(
-                optimiser,
-                params,
-                opt_state,
-                grads,
-                now.learning_rate,
-                now.max_grad_norm,
-                groups=network.groups,
-                clip_together=True,
-                enabled=own & jnp.any(part.keep),
-            )
-            refused = refused + (step.refused | ~own)
-            return (step.params, step.opt_state, refused), {**metrics, "grad_norm": step.norm}
-
-        def epoch(carry: tuple, key: jax.Array) -> tuple[tuple, Metrics]:
-            return jax.lax.scan(minibatch_step, carry, _parts(key, batch, config.num_minibatches))
-
-        carry = (state.params, state.opt_state, jnp.zeros((), jnp.int32))
-        keys = jax.random.split(jax.random.fold_in(key, 1), config.num_epochs)
-        (params, opt_state, refused), metrics = jax.lax.scan(epoch, carry, keys)
-        metrics = {name: jnp.mean(value) for name, value in metrics.items()}
-        return params, opt_state, refused, {**metrics, "skipped": refused.astype(jnp.float32)}
 
     act = acting(
         network,
@@ -243,27 +223,66 @@ class GroupBatch:
     """Log-probabilities of the action's components under the reference policy."""
 
 
+def passes_over_answers(
+    config: GroupConfig,
+    network: ActorCritic,
+    head: ActionHead,
+    objective: Objective,
+    optimiser: optax.GradientTransformation,
+) -> Callable[..., tuple[Any, Any, Array, Metrics]]:
+    """`(key, state, batch, now) -> (params, opt_state, refused steps, metrics)`."""
+
+    def minibatch_step(carry: tuple, part: GroupBatch, now: Any) -> tuple[tuple, Metrics]:
+        params, opt_state, refused = carry
+        grads, metrics = jax.grad(group_loss, has_aux=True)(
+            params, part, network, head, objective, now
+        )
+        own = jnp.any(part.played.own)
+        step = guarded_step(
+            optimiser,
+            params,
+            opt_state,
+            grads,
+            now.learning_rate,
+            now.max_grad_norm,
+            groups=network.groups,
+            clip_together=True,
+            enabled=own & jnp.any(part.keep),
+        )
+        refused = refused + (step.refused | ~own)
+        return (step.params, step.opt_state, refused), {**metrics, "grad_norm": step.norm}
+
+    def learn(key: jax.Array, state: LearnerState, batch: GroupBatch, now: Any):
+        def epoch(carry: tuple, key: jax.Array) -> tuple[tuple, Metrics]:
+            parts = _parts(key, batch, config.num_minibatches)
+            return jax.lax.scan(lambda c, part: minibatch_step(c, part, now), carry, parts)
+
+        carry = (state.params, state.opt_state, jnp.zeros((), jnp.int32))
+        keys = jax.random.split(key, config.num_epochs)
+        (params, opt_state, refused), metrics = jax.lax.scan(epoch, carry, keys)
+        metrics = {name: jnp.mean(value) for name, value in metrics.items()}
+        return params, opt_state, refused, {**metrics, "skipped": refused.astype(jnp.float32)}
+
+    return learn
+
+
 def group_loss(
     params: Any,
     batch: GroupBatch,
     network: ActorCritic,
     head: ActionHead,
-    loss: PolicyLoss,
-    aggregate: Aggregate,
-    kl: str,
+    objective: Objective,
     now: Any,
 ) -> tuple[Float[Array, ""], Metrics]:
     """Aggregate of policy loss + β · KL to the reference, over the answers' own tokens."""
     log_prob = log_probs(params, network, head, batch.played, now.temperature)
-    return token_objective(log_prob, batch, loss, aggregate, kl, now)
+    return token_objective(log_prob, batch, objective, now)
 
 
 def token_objective(
     log_prob: Float[Array, "P G T K"],
     batch: GroupBatch,
-    loss: PolicyLoss,
-    aggregate: Aggregate,
-    kl: str,
+    objective: Objective,
     now: Any,
 ) -> tuple[Float[Array, ""], Metrics]:
     """The same from given log-probabilities; an action's components are tokens of one row."""
@@ -277,15 +296,16 @@ def token_objective(
         return whole.reshape(whole.shape[0] * whole.shape[1], -1)
 
     mask = rows(own)
-    tokens = loss(
+    tokens = objective.loss(
         rows(log_prob),
         rows(played.log_prob),
         rows(batch.advantage),
         mask,
         (now.clip_low, now.clip_high),
     )
-    divergence = kl_estimate(rows(log_prob), rows(batch.reference), kl, mask)
-    policy, penalty = aggregate(tokens.loss, mask), aggregate(divergence, mask)
+    divergence = kl_estimate(rows(log_prob), rows(batch.reference), objective.kl, mask)
+    policy = objective.aggregate(tokens.loss, mask)
+    penalty = objective.aggregate(divergence, mask)
     told = policy_metrics(tokens, mask)
     return policy + now.kl_coefficient * penalty, {
         "policy_loss": policy,

@@ -37,4 +37,6 @@ def at_step(hparams: H, step: Array | int) -> H:
         for field in dataclasses.fields(hparams)
         if field.name not in UNTOUCHED and field.metadata.get("pytree_node", True)
     }
-    return hparams.replace(env_params=resolve_schedules(hparams.env_params, step), **numbers)
+    if hasattr(hparams, "env_params"):
+        numbers["env_params"] = resolve_schedules(hparams.env_params, step)
+    return hparams.replace(**numbers)

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrl_rewards.core import Env, Trajectories, record
+from jaxrl_rewards.core import Env, Trajectories, check_env, record
 from jaxrl_rewards.credit.gae import gae
 from jaxrl_rewards.learners.acting import acting, actor_critic_policy, valid_actions
 from jaxrl_rewards.learners.action_head import action_head
@@ -30,7 +30,9 @@ from jaxrl_rewards.learners.normaliser import (
 )
 from jaxrl_rewards.learners.optimise import group_names
 from jaxrl_rewards.learners.ppo_loss import Batch
+from jaxrl_rewards.learners.presets import preset
 from jaxrl_rewards.networks.actor_critic import ActorCritic, mlp_actor_critic
+from jaxrl_rewards.rewards.schedule import Linear
 from jaxrl_rewards.rollout.autoreset import AutoReset
 from jaxrl_rewards.rollout.collect import Worlds, collect, start_worlds
 from jaxrl_rewards.rollout.statistics import EpisodeStatistics, init_statistics, update_statistics
@@ -39,6 +41,11 @@ from jaxrl_rewards.rollout.statistics import EpisodeStatistics, init_statistics,
 @dataclasses.dataclass(frozen=True)
 class PPOConfig(CollectConfig, OptimiseConfig, NetworkConfig):
     """Static sizes and switches of PPO; part of the compile key."""
+
+    @classmethod
+    def for_env(cls, name: str, **changes: Any) -> PPOConfig:
+        """The sizes of the recipe for the world `name`, with `changes`."""
+        return cls(**{**preset(name).config, **changes})
 
     def __post_init__(self):
         CollectConfig.__post_init__(self)
@@ -76,6 +83,19 @@ class PPOHParams:
     """KL divergence of old to new policy per update, with `adapt_to_kl`; `learning_rate` is then
     where the actor's rate starts."""
 
+    @classmethod
+    def for_env(cls, name: str, env_params: Any, **changes: Any) -> PPOHParams:
+        """The numbers of the recipe for the world `name`, with `changes`; its learning rate falls
+        to 0 over the recipe's steps where it says so."""
+        recipe = preset(name)
+        numbers = {**recipe.hparams, **changes}
+        if recipe.anneal and "learning_rate" not in changes:
+            config = PPOConfig.for_env(name)
+            updates = recipe.steps / (config.num_envs * config.unroll_length)
+            start = numbers.get("learning_rate", 2.5e-4)
+            numbers["learning_rate"] = Linear(start=start, stop=0.0, begin=0.0, end=updates)
+        return cls(env_params=env_params, **numbers)
+
 
 def make_ppo(
     env: Env,
@@ -93,6 +113,7 @@ def make_ppo(
     what the host needs to know of a rollout beyond scalar metrics.
     """
     config = config or PPOConfig()
+    check_env(env, None if hparams is None else hparams.env_params)
     head = action_head(env.spec.action_space, squash=config.squash)
     network = network or default_network(env, config, head.size)
     hparams = hparams or PPOHParams(env_params=env.default_params())
@@ -200,10 +221,11 @@ def rollout_metrics(shown: Trajectories, statistics: EpisodeStatistics) -> Metri
 
 
 def _check(config: PPOConfig, network: ActorCritic, hparams: PPOHParams) -> None:
-    if network.recurrent and config.num_envs % config.num_minibatches:
+    if network.recurrent and config.num_envs // config.shuffle_shards % config.num_minibatches:
         raise ValueError(
             f"a recurrent network needs num_minibatches={config.num_minibatches} to divide "
-            f"num_envs={config.num_envs}: minibatches are whole worlds"
+            f"num_envs={config.num_envs} (of each of shuffle_shards={config.shuffle_shards}): "
+            "minibatches are whole worlds"
         )
     found = group_names(network.groups)
     if needs_own_rates(config, hparams) and not {"actor", "critic"} <= set(found):

@@ -113,7 +113,9 @@ class DiagonalGaussian:
 
     def sample(self, key: jax.Array) -> Float[Array, "... D"]:
         """One sample per batch element."""
-        return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape)
+        return self.mean + jnp.exp(self.log_std) * jax.random.normal(
+            key, self.mean.shape, dtype=self.mean.dtype
+        )
 
     def log_prob(self, value: Float[Array, "... D"]) -> Float[Array, "..."]:
         """Log-density, summed over the last axis."""
@@ -143,7 +145,9 @@ class TanhNormal:
 
     def sample(self, key: jax.Array) -> Float[Array, "... D"]:
         """One sample per batch element, kept within ±(1 − 1e-6)."""
-        raw = self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape)
+        raw = self.mean + jnp.exp(self.log_std) * jax.random.normal(
+            key, self.mean.shape, dtype=self.mean.dtype
+        )
         return jnp.clip(jnp.tanh(raw), -_TANH_LIMIT, _TANH_LIMIT)
 
     def log_prob(self, value: Float[Array, "... D"]) -> Float[Array, "..."]:

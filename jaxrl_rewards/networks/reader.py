@@ -96,11 +96,11 @@ def reader_init(key: Array, config: ReaderConfig = ReaderConfig()) -> dict:
         shape = shapes[name]
         scale = np.sqrt(2.0 / np.prod(shape[:3]))
         params[name] = {
-            "kernel": scale * jax.random.normal(part, shape),
+            "kernel": scale * jax.random.normal(part, shape, dtype=jnp.float32),
             "bias": jnp.zeros(shape[-1]),
         }
     params["characters"] = {
-        "kernel": jax.random.normal(keys[-1], (three, CLASSES)) / np.sqrt(three),
+        "kernel": jax.random.normal(keys[-1], (three, CLASSES), dtype=jnp.float32) / np.sqrt(three),
         "bias": jnp.zeros(CLASSES).at[BLANK].set(2.0),
     }
     params["context3"] = {"kernel": jnp.zeros((config.context, 1)), "bias": jnp.zeros(1)}

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from jaxrl_rewards.core import InputError
 from jaxrl_rewards.core.files import atomic_path
+from jaxrl_rewards.core.npz import read_npz
 from jaxrl_rewards.reward_design.barfi import AlignedReward, Episodes, check_episodes
 
 COLUMNS = ("episode", "obs", "action", "r_p")
@@ -144,13 +145,9 @@ def weight_table(
 
 
 def _columns(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            columns = {name: stored[name] for name in stored.files}
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}") from None
-    except Exception as error:
-        raise InputError(f"{path} cannot be read as an .npz file of numbers: {error}") from error
+    if not path.exists():
+        raise InputError(f"there is no file {path}")
+    columns = read_npz(path, limit_bytes=1 << 30)
     missing = [name for name in COLUMNS if name not in columns]
     if missing:
         raise InputError(f"{path} has no column {missing[0]!r}; it has {', '.join(columns)}")

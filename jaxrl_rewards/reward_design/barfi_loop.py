@@ -188,7 +188,7 @@ def random_reward_start(
     """An `AlignedReward` drawn as a dense layer is: uniform within `±1 / sqrt(features)`."""
     bound = features**-0.5
     kernel, bias = [
-        jax.random.uniform(k, shape, minval=-bound, maxval=bound)
+        jax.random.uniform(k, shape, minval=-bound, maxval=bound, dtype=jnp.float32)
         for k, shape in zip(
             jax.random.split(key), ((features, 1 + terms), (1 + terms,)), strict=True
         )
@@ -285,7 +285,7 @@ class Barfi:
 
         def episode(key: jax.Array) -> Episodes:
             key_reset, key_noise, key_step = jax.random.split(key, 3)
-            noise = jax.random.gumbel(key_noise, (self.horizon, self.actions))
+            noise = jax.random.gumbel(key_noise, (self.horizon, self.actions), dtype=jnp.float32)
             keys = jax.random.split(key_step, self.horizon)
             state, first = self.env.reset(key_reset, params)
 
@@ -500,6 +500,6 @@ class Barfi:
         high = state.collected
         if not newest:
             high = jnp.where(high - size > low, high - size, high)
-        chance = jax.random.uniform(key, (count,))
+        chance = jax.random.uniform(key, (count,), dtype=jnp.float32)
         number = low + jnp.minimum((chance * (high - low)).astype(jnp.int32), high - low - 1)
         return number % room

@@ -9,7 +9,7 @@ is swept by `vmap`, tuned by `grad` and passed to a jitted function as an argume
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -33,6 +33,8 @@ class RewardOutput:
 class Reward:
     """Base of all rewards. Subclass `RewardTerm` (a named term), not this."""
 
+    __array_ufunc__ = None  # so that NumPy numbers on the left leave the product to the reward
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the terms, in order."""
@@ -49,6 +51,22 @@ class Reward:
     def at(self, step: Array | int) -> Reward:
         """This reward with every scheduled weight replaced by its value at `step`."""
         return self
+
+    def with_weights(self, weights: Mapping[str, Any]) -> WeightedSum:
+        """This reward with other weights for the terms that `weights` names.
+
+        Weights are numbers, arrays or schedules. ValueError for a name that is no term.
+        """
+        total = _as_sum(self)
+        for name in weights:
+            if name not in total.names:
+                raise ValueError(
+                    f"the reward has no term {name!r}; its terms: {', '.join(total.names)}"
+                )
+        pairs = zip(total.names, total.weights, strict=True)
+        return total.replace(
+            weights=tuple(_weight(weights[n]) if n in weights else w for n, w in pairs)
+        )
 
     def __call__(self, prev: Any, action: Any, nxt: Any) -> tuple[Array, dict[str, Array]]:
         """`(total, terms)`: the weighted scalar reward and the raw named terms."""
@@ -74,6 +92,11 @@ class Reward:
         )
 
     __rmul__ = __mul__
+
+    def __truediv__(self, divisor: Any) -> WeightedSum:
+        if isinstance(divisor, Reward) or hasattr(divisor, "is_schedule"):
+            raise TypeError("a reward can be divided by a number, not by a reward or a schedule")
+        return self * (1.0 / jnp.asarray(divisor, jnp.float32))
 
     def __neg__(self) -> WeightedSum:
         return self * -1.0
@@ -140,10 +163,18 @@ class WeightedSum(Reward):
         )
 
     def combine(self, terms: dict[str, Array], applicable: dict[str, Array]) -> Array:
-        """`Σ weight_i · terms_i` over the applicable terms; any batch shape."""
+        """`Σ weight_i · terms_i` over the applicable terms; any batch shape.
+
+        TypeError where a weight is a schedule that nobody has resolved.
+        """
         total = jnp.zeros((), jnp.float32)
         for name, weight in zip(self.names, self.weights, strict=True):
-            total = total + weight_at(weight, 0) * jnp.where(applicable[name], terms[name], 0.0)
+            if hasattr(weight, "is_schedule"):
+                raise TypeError(
+                    f"the weight of {name!r} is a schedule; say at which update: reward.at(step), "
+                    "or resolve_schedules(params, step) for a world's params"
+                )
+            total = total + weight * jnp.where(applicable[name], terms[name], 0.0)
         return total
 
     def at(self, step: Array | int) -> WeightedSum:
@@ -211,6 +242,10 @@ def resolve_schedules(tree: Any, step: Array | int) -> Any:
         tree,
         is_leaf=lambda node: isinstance(node, Reward),
     )
+
+
+def _weight(value: Any) -> Any:
+    return value if hasattr(value, "is_schedule") else jnp.asarray(value, jnp.float32)
 
 
 def _as_sum(reward: Reward) -> WeightedSum:

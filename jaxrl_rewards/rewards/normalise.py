@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxrl_rewards.core import record
+from jaxrl_rewards.core.believable import believable
 from jaxrl_rewards.rewards.base import Reward
 
 
@@ -32,11 +33,12 @@ def update_term_statistics(
 ) -> TermStatistics:
     """Merge a batch of any shape (Chan et al. 1979, parallel variance); masked steps are left out.
 
-    A batch in which a term never applies, or holds a non-finite value, leaves it as it was there.
+    Values that are not finite or huge (`core.believable`) are left out; where a term never applies
+    it stays as it was.
     """
 
     def merge(count, mean, squares, value, mask):
-        mask = mask & jnp.isfinite(value)
+        mask = mask & believable(value)
         n = jnp.sum(mask, dtype=jnp.float32)
         safe_n = jnp.maximum(n, 1.0)
         value = jnp.where(mask, value, 0.0)

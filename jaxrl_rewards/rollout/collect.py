@@ -15,7 +15,6 @@ from jaxtyping import Array, Float
 
 from jaxrl_rewards.core import TimeStep, Trajectories, record
 from jaxrl_rewards.rollout.autoreset import AutoReset
-from jaxrl_rewards.rollout.select import select
 from jaxrl_rewards.rollout.standstill import Standstill
 
 TIME_LIMITS = ("bootstrap", "termination")
@@ -40,6 +39,8 @@ class Policy(NamedTuple):
     """What the world receives for an action."""
     carry: Any
     """Memory at the start of an episode, unbatched; () without."""
+    restart: Callable[[Any, Any], Any]
+    """`(carry, done [B]) -> carry`: memory of an episode's start where `done`."""
     value: Callable[[Any, Any], Float[Array, "B"]] | None = None
     """`(obs, carry) -> V [B]`; None without a critic."""
 
@@ -85,7 +86,6 @@ def collect(
     for an `AutoReset`).
     """
     env_step = jax.vmap(env.step, in_axes=(0, 0, 0, None))
-    no_memory = policy.carry
 
     def step(worlds: Worlds, keys: tuple[jax.Array, jax.Array]) -> tuple[Worlds, Trajectories]:
         key_action, env_keys = keys
@@ -94,7 +94,7 @@ def collect(
         state, nxt = env_step(env_keys, worlds.state, policy.to_env(decision.action), env_params)
         if time_limits == "termination":
             nxt = nxt.replace(terminated=nxt.done)
-        carry = select(nxt.done, repeat(no_memory, nxt.done.shape[0]), decision.carry)
+        carry = policy.restart(decision.carry, nxt.done)
         position = _position(
             obs, decision, nxt, env.alive(worlds.timestep), _value_at_cut(policy, nxt, decision)
         )

@@ -9,25 +9,26 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from jaxrl_rewards.core import TimeStep
+from jaxrl_rewards.core.believable import believable
 
 
 def contain(timestep: TimeStep) -> TimeStep:
     """Make a step of a broken world a finite, terminated one, and mark it as `broken`.
 
-    A world is broken when an observation is not finite: the step's reward and terms become 0 and
-    not applicable, non-finite entries of observations 0. A reward that is not finite in a sound
-    world breaks its step alone: it becomes 0 and the step `broken`, but the episode goes on. Other
-    steps are unchanged. Learners leave broken steps out and count them.
+    A world is broken when an observation is not finite or huge (`core.believable`): the step's
+    reward and terms become 0 and not applicable, such entries of observations 0. A reward of that
+    kind in a sound world breaks its step alone: it becomes 0 and the step `broken`, but the episode
+    goes on. Other steps are unchanged. Learners leave broken steps out and count them.
     """
-    sound = _finite(timestep.obs)
-    scored = jnp.isfinite(timestep.reward)
+    sound = _sound(timestep.obs)
+    scored = believable(timestep.reward)
 
     def clean(leaf: Array) -> Array:
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             return leaf
-        return jnp.where(jnp.isfinite(leaf) | sound, leaf, jnp.zeros_like(leaf))
+        return jnp.where(believable(leaf) | sound, leaf, jnp.zeros_like(leaf))
 
-    known = {name: sound & jnp.isfinite(value) for name, value in timestep.terms.items()}
+    known = {name: sound & believable(value) for name, value in timestep.terms.items()}
     return timestep.replace(
         obs=jax.tree.map(clean, timestep.obs),
         reward=jnp.where(sound & scored, timestep.reward, 0.0),
@@ -38,9 +39,9 @@ def contain(timestep: TimeStep) -> TimeStep:
     )
 
 
-def _finite(tree: Any) -> Bool[Array, ""]:
-    finite = jnp.ones((), bool)
+def _sound(tree: Any) -> Bool[Array, ""]:
+    sound = jnp.ones((), bool)
     for leaf in jax.tree.leaves(tree):
         if jnp.issubdtype(leaf.dtype, jnp.floating):
-            finite = finite & jnp.all(jnp.isfinite(leaf))
-    return finite
+            sound = sound & jnp.all(believable(leaf))
+    return sound

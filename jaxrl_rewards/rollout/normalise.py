@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxrl_rewards.core import record
+from jaxrl_rewards.core.believable import believable
 
 
 @record
@@ -30,7 +31,8 @@ def init_moments(example: Any) -> RunningMoments:
 def update_moments(moments: RunningMoments, batch: Any) -> RunningMoments:
     """Merge a batch with any leading axes (parallel variance, Chan et al. 1979).
 
-    Non-finite entries count as the current mean, so one broken world cannot spoil the rest.
+    Entries that are not finite, or huge, count as the current mean, so one broken world cannot
+    spoil the rest.
     """
     means, structure = jax.tree.flatten(moments.mean)
     leaves = structure.flatten_up_to(batch)
@@ -41,7 +43,7 @@ def update_moments(moments: RunningMoments, batch: Any) -> RunningMoments:
 
     def merge(mean, squares, values):
         values = values.astype(jnp.float32)
-        values = jnp.where(jnp.isfinite(values), values, mean)
+        values = jnp.where(believable(values), values, mean)
         batch_mean = jnp.mean(values, axis=axes)
         batch_squares = jnp.sum(jnp.square(values - batch_mean), axis=axes)
         delta = batch_mean - mean
@@ -68,11 +70,14 @@ def standard_deviation(moments: RunningMoments, floor: float = 1e-4) -> Any:
 
 
 def normalise_observation(moments: RunningMoments, obs: Any, limit: float = 10.0) -> Any:
-    """`(obs - mean) / deviation`, clipped to ±`limit`; any leading axes."""
+    """`(obs - mean) / deviation`, clipped to ±`limit`, 0 where not a number; any leading axes."""
+
+    def one(leaf, mean, deviation):
+        scaled = jnp.clip((leaf.astype(jnp.float32) - mean) / deviation, -limit, limit)
+        return jnp.where(jnp.isnan(scaled), 0.0, scaled)
+
     return jax.tree.map(
-        lambda leaf, mean, deviation: jnp.clip(
-            (leaf.astype(jnp.float32) - mean) / deviation, -limit, limit
-        ),
+        one,
         obs,
         moments.mean,
         standard_deviation(moments),
@@ -87,7 +92,8 @@ def discounted_returns(
 ) -> tuple[Float[Array, "B"], Float[Array, "T B"]]:
     """Forward discounted sums `G ← discount·G + r`, cut after `done`: the statistic whose spread
     scales rewards (Engstrom et al. 2020, "Implementation matters"). Returns the last accumulator
-    and all sums."""
+    and all sums. Rewards that are not finite, or huge, count as 0."""
+    reward = jnp.where(believable(reward), reward, 0.0)
 
     def step(total, inputs):
         step_reward, step_done = inputs

@@ -16,19 +16,20 @@ class EpisodeStatistics:
     running_return: Float[Array, "B"]
     running_length: Int[Array, "B"]
     episode_return: Float[Array, ""]
-    """Mean undiscounted return of the episodes that ended in the last update that ended any."""
+    """Mean undiscounted return of the episodes that ended in the last update that ended any; NaN
+    before the first end."""
     episode_length: Float[Array, ""]
     episodes: Int[Array, ""]
     """Episodes ended so far."""
 
 
 def init_statistics(num_envs: int) -> EpisodeStatistics:
-    """No episode seen yet; means are 0 until one ends."""
+    """No episode seen yet; means are NaN until one ends."""
     return EpisodeStatistics(
         running_return=jnp.zeros((num_envs,), jnp.float32),
         running_length=jnp.zeros((num_envs,), jnp.int32),
-        episode_return=jnp.zeros((), jnp.float32),
-        episode_length=jnp.zeros((), jnp.float32),
+        episode_return=jnp.full((), jnp.nan, jnp.float32),
+        episode_length=jnp.full((), jnp.nan, jnp.float32),
         episodes=jnp.zeros((), jnp.int32),
     )
 

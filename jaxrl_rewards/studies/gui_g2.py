@@ -226,8 +226,8 @@ def make_program(config: GuiG2Config):
             "targets": targets,
             "inputs": inputs,
             "ref_logits": policy_logits(reference, inputs) / config.temperature,
-            "uniform": jax.random.uniform(key_token, (*shape, 4)),
-            "noise": jax.random.normal(key_noise, shape),
+            "uniform": jax.random.uniform(key_token, (*shape, 4), dtype=jnp.float32),
+            "noise": jax.random.normal(key_noise, shape, dtype=jnp.float32),
         }
 
     def update(params, opt_state, reward, batch):

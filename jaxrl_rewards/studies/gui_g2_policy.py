@@ -47,9 +47,11 @@ def sample_targets(
     key_size, key_place = jax.random.split(key)
     low = jnp.asarray([widths[0], heights[0]], jnp.float32)
     high = jnp.asarray([widths[1], heights[1]], jnp.float32)
-    size = low + (high - low) * jax.random.uniform(key_size, (count, 2))
+    size = low + (high - low) * jax.random.uniform(key_size, (count, 2), dtype=jnp.float32)
     corner = margin * size
-    corner = corner + (screen - 2 * corner - size) * jax.random.uniform(key_place, (count, 2))
+    corner = corner + (screen - 2 * corner - size) * jax.random.uniform(
+        key_place, (count, 2), dtype=jnp.float32
+    )
     return jnp.concatenate([corner, corner + size], axis=-1)
 
 

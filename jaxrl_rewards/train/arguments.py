@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import sys
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -23,16 +24,21 @@ def parse(
 ) -> Any:
     """Parse `arguments` into the dataclass `kind` with tyro.
 
-    A switch may stand alone (`--resume`) or with its value (`--anneal False`). Unknown flags and
-    unreadable values end with tyro's message and exit code 2. A value that the
-    dataclass itself refuses raises InputError. With `prefixes`, flags of a nested dataclass carry
-    its field's name (`--env.character`); else they stand alone (`--character`).
+    A switch may stand alone (`--resume`) or with its value (`--anneal False`); whole numbers may be
+    written as 1e6. With `prefixes`, flags of a nested dataclass carry its field's name
+    (`--env.character`); else they stand alone (`--character`). Help ends the process.
+
+    Raises:
+      InputError: an unknown flag, a value that cannot be read, or one that the dataclass refuses.
     """
     import tyro
 
+    kinds = _flags(kind, "" if prefixes else None)
+    arguments = _checked(arguments, kinds, prog)
+
     extra = {} if default is None else {"default": default}
     plain = () if prefixes else (tyro.conf.OmitArgPrefixes,)
-    switches = _switches(kind, "" if prefixes else None)
+    switches = {name for name, its_kind in kinds.items() if its_kind is bool}
     try:
         return tyro.cli(
             kind, args=_complete_switches(switches, arguments), prog=prog, description=description,
@@ -55,16 +61,56 @@ def _complete_switches(names: set[str], arguments: Sequence[str]) -> list[str]:
     return out
 
 
-def _switches(kind: Any, prefix: str | None) -> set[str]:
-    """The flags of the boolean fields of a dataclass, nested ones included; None: no prefixes."""
-    found = set()
+def _flags(kind: Any, prefix: str | None) -> dict[str, Any]:
+    """The flags of a dataclass, nested ones included, with bool, int, float or None (another kind);
+    prefix None: no prefixes."""
+    plain = {"bool": bool, "int": int, "float": float}
+    found: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
         name = field.name.replace("_", "-")
-        if dataclasses.is_dataclass(field.default):
-            found |= _switches(field.default, None if prefix is None else f"{prefix}{name}.")
-        elif field.type in (bool, "bool"):
-            found.add(f"--{prefix or ''}{name}")
+        nested = field.default
+        if dataclasses.is_dataclass(nested):
+            found |= _flags(type(nested), None if prefix is None else f"{prefix}{name}.")
+        else:
+            text = field.type if isinstance(field.type, str) else field.type.__name__
+            text = text.removesuffix(" | None")
+            found[f"--{prefix or ''}{name}"] = plain.get(text)
     return found
+
+
+def _checked(arguments: Sequence[str], kinds: dict[str, Any], prog: str) -> list[str]:
+    """The arguments with whole numbers written out; InputError for what cannot be meant."""
+    out, kind = [], None
+    for token in arguments:
+        if token.startswith("--") and token != "--":
+            option, given, value = token.partition("=")
+            option = option.replace("_", "-")
+            if option not in kinds and option != "--help":
+                close = difflib.get_close_matches(option, kinds, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"`{prog} --help` lists them"
+                raise InputError(f"{option} is no option of {prog}; {hint}")
+            kind, name = kinds.get(option), option
+            out.append(f"{option}={_number(value, kind, name)}" if given else token)
+        else:
+            out.append(_number(token, kind, name) if kind in (int, float) else token)
+            kind = None
+    return out
+
+
+def _number(text: str, kind: Any, option: str) -> str:
+    """A number as tyro reads it."""
+    if kind not in (int, float) or text == "None":
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        needed = "a whole number" if kind is int else "a number"
+        raise InputError(f"{option} needs {needed}, got {text!r}") from None
+    if kind is float:
+        return text
+    if not value.is_integer():
+        raise InputError(f"{option} needs a whole number, got {text!r}")
+    return str(int(text)) if text.lstrip("+-").isdigit() else str(int(value))
 
 
 def choose(

@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.files import atomic_path
+from jaxrl_rewards.learners.api import seed_axes
 
 PyTree = Any
 
@@ -131,9 +132,15 @@ class Checkpoints:
         return state, record
 
     def raw(self, step: int) -> PyTree:
-        """The state of update `step` as nested dicts and lists of arrays, whatever its type."""
+        """The state of update `step` as nested dicts and lists of arrays, whatever its type, and
+        however many devices it was saved from."""
         args = self._ocp.args
-        items = self._manager.restore(step, args=args.Composite(state=args.StandardRestore()))
+        stored = self._ocp.StandardCheckpointHandler().metadata(self.folder / str(step) / "state")
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        wanted = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), stored.tree
+        )
+        items = self._manager.restore(step, args=args.Composite(state=args.StandardRestore(wanted)))
         return items["state"]
 
     def best_step(self) -> int | None:
@@ -296,7 +303,7 @@ def abstract_state(
     init = learner.init
     if num_seeds is not None:
         keys = jax.ShapeDtypeStruct((num_seeds,), keys.dtype)
-        init = jax.vmap(init, in_axes=(0, None))
+        init = jax.vmap(init, in_axes=(0, None), out_axes=seed_axes())
     shapes = jax.eval_shape(init, keys, hparams)
     if shardings is None:
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])

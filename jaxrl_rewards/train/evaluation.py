@@ -8,6 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxrl_rewards.learners.api import seed_axes
+from jaxrl_rewards.rewards.base import resolve_schedules
+
 
 def evaluate_policy(
     learner: Any,
@@ -26,7 +29,8 @@ def evaluate_policy(
         starts as zeros of the structure that `act` returns for a carry of None.
       state: one `LearnerState` (no seed axis).
       env: a world, without auto-reset.
-      env_params: the world's params; their reward is the one that is summed.
+      env_params: the world's params; their reward is the one that is summed, its schedules as
+        they stand at `state.step`.
       key: a typed key; the same key gives the same episodes.
       episodes: how many, >= 1 (static).
       max_steps: cut after this many steps (static); `env.spec.max_steps` when None.
@@ -45,7 +49,7 @@ def evaluate_policy(
     if limit < 1:
         raise ValueError(f"max_steps must be at least 1, got {limit}")
     play = _compiled(learner.act, env, episodes, limit, deterministic)
-    return play(state, env_params, key)
+    return play(state, resolve_schedules(env_params, state.step), key)
 
 
 def make_evaluator(
@@ -70,7 +74,7 @@ def make_evaluator(
                 learner, single, env, env_params, key, episodes, max_steps, deterministic
             )
 
-        result = one(state) if num_seeds is None else jax.vmap(one)(state)
+        result = one(state) if num_seeds is None else jax.vmap(one, in_axes=(seed_axes(),))(state)
         return {name: result[name] for name in _SCALARS if name in result}
 
     return jax.jit(evaluate)

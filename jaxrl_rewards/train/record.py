@@ -14,11 +14,13 @@ import numpy as np
 
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.files import atomic_write_json, jsonable
+from jaxrl_rewards.core.json_files import read_json
+from jaxrl_rewards.train.fingerprint import static_parts
 
 CONFIG = "config.json"
 TRACES = (CONFIG, "metrics.jsonl", "checkpoints")
 """Any of these in a folder means that it holds a run."""
-COMPARED = ("config", "hparams", "key", "num_seeds", "vmap_hparams")
+COMPARED = ("config", "hparams", "static", "key", "num_seeds", "vmap_hparams")
 """What must be the same for a run to be resumed."""
 _DISTRIBUTIONS = ("jaxrl-rewards", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 _SMALL = 64
@@ -34,6 +36,7 @@ def facts(
         "hparams": {
             jax.tree_util.keystr(path).lstrip("."): _summary(leaf) for path, leaf in leaves
         },
+        "static": static_parts(hparams),
         "key": {
             "implementation": str(jax.random.key_impl(key)),
             "data": np.asarray(jax.random.key_data(key)).tolist(),
@@ -56,15 +59,12 @@ def read(folder: str | Path) -> dict[str, Any]:
       InputError: it is missing or no JSON object.
     """
     path = Path(folder) / CONFIG
+    if not path.exists():
+        raise InputError(f"{folder} holds no run: there is no {CONFIG} in it")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{folder} holds no run: there is no {CONFIG} in it") from None
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON ({error}); restore it") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path} is not a JSON object; restore it")
-    return value
+        return read_json(path, dict, finite=False)
+    except InputError as error:
+        raise InputError(f"{error} or restore it") from None
 
 
 def check_usable(folder: Path, *, resume: bool) -> bool:

@@ -79,7 +79,15 @@ def test_a_verb_that_needs_a_name_shows_the_names(capsys, verb):
         (("evaluate", "no/such/folder"), ("no/such/folder", "gui")),
         (("train", "ppo", "--env", "CartPole-v2"), ("'CartPole-v2'", "'CartPole-v1'")),
         (("train", "ppo", "--dance", "1"), ("--dance",)),
-        (("train", "ppo", "--steps", "many"), ("many",)),
+        (("train", "ppo", "--steps", "many"), ("--steps needs a whole number", "many")),
+        (("train", "ppo", "--steps", "1.5"), ("--steps needs a whole number", "1.5")),
+        (("train", "ppo", "--discount=high"), ("--discount needs a number", "high")),
+        (("train", "ppo", "--stepz", "5"), ("--stepz is no option", "--steps?")),
+        (("train", "ppo", "--reward.torque", "1"), ("no term 'torque'", "alive")),
+        (("train", "ppo", "--reward.alive", "much"), ("--reward.alive needs a number", "much")),
+        (("train", "ppo", "--reward-weights", "alive"), ("NAME=NUMBER", "alive")),
+        (("train", "ppo", "--reward-weights"), ("needs weights by name",)),
+        (("train", "ppo", "--preset", "Pong"), ("no recipe for 'Pong'", "CartPole-v1")),
         (("train", "ppo", "--steps", "0"), ("--steps", "at least 1")),
         (("train", "ppo", "--seeds", "0"), ("--seeds",)),
         (("train", "ppo", "--seed", "-1"), ("--seed",)),
@@ -124,6 +132,46 @@ def test_switches_stand_alone_or_with_a_value():
     task = read("--anneal", "False", "--share-trunk", "--normalise_rewards", "True", "--resume")
     assert (task.anneal, task.ppo.share_trunk, task.ppo.normalise_rewards) == (False, True, True)
     assert task.resume and task.clip == 0.2
+    assert read("--steps", "1e6").steps == 1_000_000 == read("--steps=1E6").steps
+    assert read("--target-kl", "0.02", "--checkpoint-every", "5").target_kl == 0.02
+
+
+def test_weights_of_rewards_are_given_by_name():
+    from jaxrl_rewards.commands.reward_options import split_reward_options
+    from jaxrl_rewards.commands.train_ppo import PPOTask, build_ppo
+
+    for arguments in (
+        ["--reward.torque", "-0.5", "--seed", "3"],
+        ["--seed", "3", "--reward.torque=-0.5"],
+        ["--reward-weights", "torque=-0.5", "--seed", "3"],
+        ["--reward_weights", '{"torque": -0.5}', "--seed", "3"],
+    ):
+        rest = split_reward_options(arguments)
+        assert rest == ["--seed", "3", "--reward-weights", '{"torque": -0.5}']
+    both = split_reward_options(["--reward-weights", "a=1", "b=2e3", "--resume"])
+    assert both == ["--resume", "--reward-weights", '{"a": 1.0, "b": 2000.0}']
+    _, learner = build_ppo(PPOTask(env="Pendulum-v1", reward_weights='{"torque": 0.25}'))
+    reward = learner.hparams.env_params.reward
+    assert float(dict(zip(reward.names, reward.weights))["torque"]) == 0.25
+
+
+def test_recipes_set_what_flags_do_not():
+    from jaxrl_rewards.commands.train_ppo import PPOTask, recommended
+    from jaxrl_rewards.learners import PPOConfig, PPOHParams
+    from jaxrl_rewards.learners.presets import PRESETS
+
+    task = recommended(["--env", "Pendulum-v1"])
+    assert task.discount == PRESETS["Pendulum-v1"].hparams["discount"]
+    assert task.ppo == PPOConfig.for_env("Pendulum-v1")
+    assert recommended(["--env=Pendulum-v1", "--preset", "none"]) == PPOTask(env="Pendulum-v1")
+    assert recommended(["--env", "unknown"]) == PPOTask(env="unknown")
+    other = recommended(["--env", "unknown", "--preset", "Pendulum-v1"])
+    assert other.ppo == task.ppo and other.env == "unknown"
+    for name, recipe in PRESETS.items():
+        PPOConfig.for_env(name, num_epochs=1)
+        hparams = PPOHParams.for_env(name, env_params=())
+        rate = hparams.learning_rate
+        assert rate == recipe.hparams["learning_rate"] or float(rate.at(10**9)) == 0.0
 
 
 def test_list_as_json(capsys, tmp_path):

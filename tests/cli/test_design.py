@@ -7,7 +7,7 @@ import pytest
 from jaxrl_envs.control import line_key_model, rooms_model
 
 from jaxrl_rewards.cli import main
-from jaxrl_rewards.core.tabular import load_tabular_model, save_tabular_model
+from jaxrl_rewards.core.tabular import TabularModel, load_tabular_model, save_tabular_model
 from jaxrl_rewards.reward_design.explicable import optimal_values, read_design_csv
 
 
@@ -43,6 +43,49 @@ def test_the_designed_reward_is_sparse_and_keeps_the_policy(tmp_path, capsys):
     np.testing.assert_allclose(chosen[~model.terminal], best[~model.terminal], atol=1e-9)
 
 
+def chain(cells: int = 6) -> TabularModel:
+    """Left or right, without noise; stepping onto the last cell pays 1 and ends."""
+    transition = np.zeros((cells, 2, cells))
+    for cell in range(cells - 1):
+        transition[cell, 0, max(cell - 1, 0)] = transition[cell, 1, cell + 1] = 1.0
+    transition[-1, :, -1] = 1.0
+    reward = np.zeros((cells, 2))
+    reward[-2, 1] = 1.0
+    return TabularModel(transition, reward, np.eye(cells)[0], np.arange(cells) == cells - 1, 0.95)
+
+
+def test_default_options_leave_an_end_worth_reaching(tmp_path, capsys):
+    """A reward in every state, the end included, once made staying alive the best policy."""
+    source, out, model = tmp_path / "chain.npz", tmp_path / "out", chain()
+    save_tabular_model(source, model)
+    assert call(source, "--out", out) == 0
+    reward = read_design_csv(out / "design.csv", model)
+    assert not reward[5].any() and np.abs(reward).max() <= 1.0 + 1e-6
+    values = np.zeros(6)
+    for _ in range(2000):  # episodes end: the last cell is worth 0
+        q_values = reward + 0.95 * model.transition @ values
+        values = np.where(model.terminal, 0.0, q_values.max(axis=1))
+    assert np.array_equal(q_values[:5].argmax(axis=1), np.ones(5))
+    assert np.all(q_values[:5, 1] > q_values[:5, 0] + 1e-3)
+    record = json.loads((out / "design.json").read_text())
+    assert record["terminal_states"] == [5] and 5 not in record["rewarded_states"]
+    assert len(record["rewarded_states"]) < 5 and record["not_informative"][-1] < 1e-6
+    shown = capsys.readouterr().out
+    assert "more states would not help" in shown and "a second solver" in shown
+
+
+def test_a_design_that_fails_the_check_is_not_written(tmp_path, monkeypatch, capsys):
+    from jaxrl_rewards.reward_design import explicable
+
+    source, out = tmp_path / "chain.npz", tmp_path / "out"
+    save_tabular_model(source, chain())
+    fails = explicable.Verdict(False, 3, 0, 0.1)
+    monkeypatch.setattr(explicable, "check_design", lambda *_: fails)
+    assert call(source, "--out", out) == 2 and not out.exists()
+    shown = capsys.readouterr().err
+    assert "no designed reward passed the check: in state 3 action 0" in shown
+
+
 def test_cells_of_a_grid_are_named(tmp_path):
     source, out = tmp_path / "rooms.npz", tmp_path / "out"
     save_tabular_model(source, rooms_model())
@@ -60,6 +103,7 @@ def test_cells_of_a_grid_are_named(tmp_path):
         (("line.npz", "--discount", "1"), "discount is 1.0"),
         (("line.npz", "--budget", "-1"), "budget must be at least 0"),
         (("line.npz", "--goals", "99"), "--goals must lie in 0 ... 20"),
+        (("line.npz", "--goals", "20"), "state 20, which is terminal"),
         (("line.npz", "--max-reward", "nan"), "max_reward must be positive"),
         (("line.npz", "--max-reward", "0.01", "--budget", "0"), "no reward on"),
         (("line.npz", "--horizons", "-2"), "horizons must be"),
@@ -67,7 +111,11 @@ def test_cells_of_a_grid_are_named(tmp_path):
         (("line.npz", "--actions", "a", "b", "b"), "one action twice"),
         (("line.npz", "--grid", "9", "9"), "--grid 9 9 does not fit"),
         (("line.npz", "--grid", "2", "10"), "--grid needs --actions"),
-        (("idle.npz",), "no active states"),
+        (("line.npz", "--max-reward", "1e300"), "--max-reward is 1e+300"),
+        (("line.npz", "--horizons", "1000000000"), "--horizons must be at most 10000"),
+        (("large.npz",), "large.npz has 2050 pairs of state and action"),
+        (("huge.npz",), "the largest |R| is 1e+300"),
+        (("idle.npz",), "R of idle.npz is 0 everywhere"),
         (("line.npz", "--tie-break", "coin"), "coin"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -82,7 +130,14 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
         transition=model.transition, reward=0 * model.reward, start=model.start,
         terminal=model.terminal, discount=model.discount,
     ))  # fmt: skip
+    save_tabular_model("huge.npz", type(model)(
+        transition=model.transition, reward=1e299 * model.reward, start=model.start,
+        terminal=model.terminal, discount=model.discount,
+    ))  # fmt: skip
+    arrays = {"T": np.ones((2, 1025, 2)) / 2, "R": np.ones((2, 1025)), "init": np.ones(2) / 2}
+    np.savez("large.npz", **arrays, terminal=np.zeros(2, bool))
+    before = sorted(file.name for file in tmp_path.iterdir())
     assert call(*arguments) == 2
     shown = capsys.readouterr().err
     assert words in shown and "Traceback" not in shown
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["idle.npz", "line.npz"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == before

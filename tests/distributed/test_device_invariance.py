@@ -1,12 +1,9 @@
 """One device, four virtual devices, and two processes of two devices compute the same update."""
 
-import os
-import socket
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+
+from tests.distributed.pairs import free_port, start
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
@@ -15,17 +12,7 @@ ABSOLUTE = 1e-6
 
 
 def launch(repository, *arguments):
-    path = os.pathsep.join([str(repository), str(repository / "envs")])
-    environment = {**os.environ, "PYTHONPATH": path}
-    command = [sys.executable, "-m", "tests.distributed.worker", *map(str, arguments)]
-    return subprocess.Popen(
-        command,
-        cwd=repository,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return start(repository, "tests.distributed.worker", *arguments)
 
 
 def finish(*processes):
@@ -36,12 +23,6 @@ def finish(*processes):
     finally:
         for process in processes:
             process.kill()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
 
 
 def outputs(repository, tmp_path, learner, *options, out_dirs=False):

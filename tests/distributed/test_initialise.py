@@ -5,11 +5,13 @@ import pytest
 from jaxrl_rewards.core import InputError
 from jaxrl_rewards.train import initialise
 from jaxrl_rewards.train.distributed import agree_on_any, is_writer
+from jaxrl_rewards.train.place import ADDRESS, COUNT, INDEX, PORT, SCHEDULERS
 
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch):
-    for name in ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"):
+    names = [name for pair in SCHEDULERS for group in pair for name in group]
+    for name in (ADDRESS, PORT, *COUNT, *INDEX, *names, "SLURM_STEP_NODELIST"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -7,6 +7,8 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from jaxrl_rewards.core import mesh as meshes
+from jaxrl_rewards.learners import LearnerState, seed_axes
+from jaxrl_rewards.learners.optimise import adam
 from tests.train.toys import BATCH, make_regression
 
 
@@ -73,12 +75,47 @@ def test_worlds_and_seeds_go_over_data(specs):
 
     def seeds(count):
         keys = jax.random.split(jax.random.key(0), count)
-        return jax.eval_shape(jax.vmap(learner.init, in_axes=(0, None)), keys, learner.hparams)
+        init = jax.vmap(learner.init, in_axes=(0, None), out_axes=seed_axes())
+        return jax.eval_shape(init, keys, learner.hparams)
 
     split = meshes.state_sharding(seeds(8), Grid(data=4, model=1), num_seeds=8)
-    assert set(jax.tree.leaves(split, is_leaf=lambda x: isinstance(x, PartitionSpec))) == {
+    assert split.step == PartitionSpec()
+    rest = split.replace(step=())
+    assert set(jax.tree.leaves(rest, is_leaf=lambda x: isinstance(x, PartitionSpec))) == {
         PartitionSpec("data")
     }
     inner = meshes.state_sharding(seeds(3), Grid(data=4, model=1), num_seeds=3)
     assert inner.env_state["inputs"] == PartitionSpec(None, "data")
     assert inner.params["first"] == PartitionSpec()
+
+
+def test_moments_and_teachers_are_placed_like_parameters_and_replay_is_not(specs):
+    """What belongs to a parameter lies where the parameter lies."""
+    params = {"wide": shaped(64, 64), "odd": shaped(7)}
+    opt_state = jax.eval_shape(adam().init, {"wide": jnp.zeros((64, 64)), "odd": jnp.zeros(7)})
+    state = LearnerState(
+        params=params, opt_state=opt_state,
+        models={"reference": params, "judge": {"big": shaped(64, 128)}, "small": shaped(3)},
+        memory={"obs": shaped(1000, 64)}, normaliser=shaped(4), skipped=shaped(), key=shaped(),
+        step=shaped(),
+    )  # fmt: skip
+    grid = Grid(data=2, model=2)
+    found = meshes.state_sharding(state, grid, large=4000)
+    split = PartitionSpec("model")
+    assert found.params["wide"] == split and found.params["odd"] == PartitionSpec()
+    assert found.opt_state.mu == found.opt_state.nu == found.params
+    assert found.models["reference"] == found.params
+    assert found.models["judge"]["big"] == PartitionSpec(None, "model")
+    assert found.memory["obs"] == found.normaliser == PartitionSpec()
+
+    class Own:
+        batched = ("memory",)
+
+        @staticmethod
+        def partition(tree, mesh):
+            return {"wide": PartitionSpec(None, "model"), "odd": PartitionSpec("model")}
+
+    own = meshes.state_sharding(state, grid, learner=Own, large=4000)
+    assert own.params["wide"] == PartitionSpec(None, "model") == own.opt_state.mu["wide"]
+    assert own.models["reference"]["odd"] == PartitionSpec("model")
+    assert own.memory["obs"] == PartitionSpec("data")

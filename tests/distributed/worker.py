@@ -31,6 +31,9 @@ def main() -> None:
     parser.add_argument("--model", type=int, default=1, help='size of the "model" axis')
     parser.add_argument("--seeds", type=int, default=None)
     parser.add_argument("--out-dir", default=None)
+    parser.add_argument("--chunk", type=int, default=1, help="updates per chunk")
+    parser.add_argument("--every", type=int, default=None, help="updates between checkpoints")
+    parser.add_argument("--resume", action="store_true")
     arguments = parser.parse_args()
 
     # before jax is imported: collectives between devices of one process need a thread each
@@ -45,13 +48,15 @@ def main() -> None:
     from jaxrl_rewards.train import initialise, load_state, run
     from tests.distributed.learners import build
 
-    if arguments.processes > 1:
+    if arguments.port:
         initialise(
             f"localhost:{arguments.port}",
             arguments.processes,
             arguments.process,
             timeout_seconds=60,
         )
+    elif initialise(timeout_seconds=60):  # by environment variables
+        arguments.processes = jax.process_count()
     assert jax.device_count() == arguments.devices * arguments.processes
     mesh = None
     if jax.device_count() > 1:
@@ -61,7 +66,9 @@ def main() -> None:
         learner,
         key=jax.random.key(11),
         total_updates=arguments.updates,
-        chunk_updates=1,
+        chunk_updates=arguments.chunk,
+        checkpoint_every=arguments.every,
+        resume=arguments.resume,
         num_seeds=arguments.seeds,
         mesh=mesh,
         out_dir=arguments.out_dir,

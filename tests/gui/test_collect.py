@@ -133,6 +133,124 @@ def test_twins_and_labels(tmp_path):
     }
 
 
+SR_ONLY = (
+    "position:absolute;width:1px;height:1px;overflow:hidden;clip:rect(0 0 0 0);white-space:nowrap"
+)
+
+
+def collected(tmp_path, *bodies, **options):
+    (tmp_path / "a.html").write_text(page(*bodies))
+    shots = collect(tmp_path / "a.html", tmp_path / "out", 320, 240, **options)
+    return {record.instruction: record for record in shots.records}
+
+
+@needs_chromium
+def test_pointer_cursors_and_listeners(tmp_path):
+    found = collected(
+        tmp_path,
+        "<div style='cursor:pointer;width:80px'><b>Pointer</b></div>",
+        "<div id=heard style='width:80px'><i>Heard</i></div>",
+        "<div id=keys style='width:80px'>Only keys</div>",
+        "<div style='cursor:pointer;width:200px'>Card <button>Buy</button></div>",
+        "<ul id=list style='margin:0'><li style='cursor:pointer;width:60px'>First"
+        "<li style='cursor:pointer;width:60px'>Second</ul>",
+        "<script>const by = (id) => document.getElementById(id);"
+        "by('heard').addEventListener('click', () => 0); by('list').onclick = () => 0;"
+        "by('keys').addEventListener('keydown', () => 0);"
+        "document.addEventListener('click', () => 0);"
+        "document.body.addEventListener('click', () => 0)</script>",
+    )
+    assert set(found) == {"Pointer", "Heard", "Buy", "First", "Second"}
+    assert found["Heard"].extra["element"] == "div"
+    assert found["Heard"].box[2] == 80.0
+
+
+@needs_chromium
+def test_other_visible_text_makes_an_instruction_ambiguous(tmp_path):
+    bodies = [
+        "<h3 style='margin:0'>Save</h3><button>save</button>",
+        "<p>Go on <b>reading</b></p><button>Go on reading</button>",
+        "<p>Press Send to end.</p><button>Send</button>",
+        "<span style='display:none'>Hidden twin</span><button>Hidden twin</button>",
+        f"<span style='{SR_ONLY}'>Spoken twin</span><button>Spoken twin</button>",
+        "<span style='position:absolute;top:900px'>Far twin</span><button>Far twin</button>",
+        "<input value='Typed' aria-label=Field><button>Typed</button>",
+        "<label for=x>Name</label><input id=x>",
+    ]
+    found = collected(tmp_path, *bodies)
+    assert set(found) == {"Send", "Hidden twin", "Spoken twin", "Far twin", "Field", "Name"}
+    (tmp_path / "more").mkdir()
+    kept = collected(tmp_path / "more", *bodies, ambiguous="keep")
+    assert {"save", "Go on reading", "Typed"} <= set(kept)
+
+
+@needs_chromium
+def test_texts_for_screen_readers_are_not_visible_text(tmp_path):
+    box = "position:absolute;left:10px;width:120px;height:20px;"
+    found = collected(
+        tmp_path,
+        f"<button style='{box}top:0'>Open<span style='{SR_ONLY}'> in a new tab</span></button>",
+        f"<button style='{box}top:30px'><span style='{SR_ONLY}'>Close</span></button>",
+        f"<a href='#' style='{box}top:60px;overflow:hidden;text-indent:-9999px'>Home</a>",
+        f"<button style='{box}top:90px'>Two<i style='clip-path:inset(50%)'> more</i></button>",
+        f"<a href='#' style='{SR_ONLY}'>Skip to content</a>",
+    )
+    assert {name: record.data_type for name, record in found.items()} == {
+        "Open": "text",
+        "Close": "icon",
+        "Home": "icon",
+        "Two": "text",
+    }
+    assert found["Close"].extra["text_source"] == "hidden"
+
+
+@needs_chromium
+def test_frames_show_no_local_file(tmp_path):
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    red = "<body style='margin:0;background:rgb(255,0,0)'>secret"
+    (tmp_path / "secret.html").write_text(red)
+    (tmp_path / "secret.txt").write_text("secret")
+    (pages / "red.css").write_text("button { background: rgb(0,0,255); border: 0 }")
+    place = "position:absolute;left:0;top:{}px;width:100px;height:40px;border:0"
+    inner = f'<iframe src="{(tmp_path / "secret.html").as_uri()}"></iframe>'
+    (pages / "a.html").write_text(
+        page(
+            "<link rel=stylesheet href=red.css><button style='height:30px;width:80px'>Go</button>",
+            f"<iframe src='../secret.html' style='{place.format(40)}'></iframe>",
+            f"<object data='../secret.html' style='{place.format(80)}'></object>",
+            f"<embed src='../secret.txt' style='{place.format(120)}'>",
+            f"<iframe srcdoc='{inner}' style='{place.format(160)}'></iframe>",
+            "<script>setTimeout(() => { const late = document.createElement('iframe');"
+            f"late.style = '{place.format(200)}'; late.src = '../secret.html';"
+            "document.body.append(late) }, 20)</script>",
+        )
+    )
+    (pages / "b.html").write_text(page("<script>location.href = '../secret.txt'</script>"))
+    shots = collect(pages, tmp_path / "out", 320, 240, timeout=8.0)
+    assert [record.instruction for record in shots.records] == ["Go"]
+    assert len(shots.problems) == 1 and shots.problems[0].startswith("b.html: ")
+    image = shots.image(shots.records[0]).astype(int)
+    assert (image[25, 75] == [0, 0, 255]).all()  # the page's own files are read
+    assert not ((image[..., 0] > 200) & (image[..., 1] < 50)).any()
+
+
+@needs_chromium
+def test_nothing_is_downloaded(tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(home)
+    found = collected(
+        tmp_path,
+        "<button>Go</button><a id=get download='got.txt' href='data:text/plain,got'>Get</a>",
+        "<script>document.getElementById('get').click()</script>",
+        settle=1.0,
+    )
+    assert set(found) == {"Go", "Get"}
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith("got")]
+
+
 @needs_chromium
 def test_bad_pages_are_reported_and_skipped(tmp_path):
     pages = tmp_path / "pages"
@@ -331,3 +449,6 @@ def test_choose_elements_without_a_browser():
     assert [item.element for item in choose_elements(nested)] == ["button"]
     assert choose_elements([found("A", visible=False)])[0].data_type == "icon"
     assert choose_elements([found("A")], min_size=11.0) == []
+    words = [{"text": "a", "owners": [0]}, {"text": "B", "owners": []}]
+    assert [item.instruction for item in choose_elements([found("A")], words)] == ["A"]
+    assert choose_elements([found("b")], words) == []

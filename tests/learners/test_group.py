@@ -10,6 +10,8 @@ import pytest
 from jaxrl_rewards.core import Box, Discrete, EnvSpec, TimeStep, first_timestep, record
 from jaxrl_rewards.credit import group_relative
 from jaxrl_rewards.learners import GroupConfig, GroupHParams, Partner, make_group, outcome
+from jaxrl_rewards.learners.action_head import action_head
+from jaxrl_rewards.learners.group import GroupBatch, Objective, group_loss
 from jaxrl_rewards.learners.grpo import GRPOConfig, make_grpo
 from jaxrl_rewards.learners.ppo import PPOConfig, make_ppo
 from jaxrl_rewards.losses import clipped_surrogate, token_mean
@@ -120,9 +122,6 @@ def test_positions_that_the_world_forced_enter_no_loss():
     own = np.asarray(played.own)
     np.testing.assert_array_equal(own, np.broadcast_to([True, True, False, True], own.shape))
     network = mlp_actor_critic(Box(-1.0, 20.0, (2,)), 3, hidden=(8,))
-    from jaxrl_rewards.learners.action_head import action_head
-    from jaxrl_rewards.learners.group import GroupBatch, group_loss
-
     reward, keep = outcome(played, {}, None)
     batch = GroupBatch(
         played=played, advantage=group_relative()(played, reward, keep, None), keep=keep,
@@ -134,14 +133,12 @@ def test_positions_that_the_world_forced_enter_no_loss():
     )
     now = GroupHParams(env_params=(), temperature=jnp.float32(1.0))
 
+    head, objective = action_head(Discrete(3)), Objective(clipped_surrogate, token_mean)
+
     @jax.jit
     def gradient(batch):
-        head = action_head(Discrete(3))
-        return jax.grad(
-            lambda p: group_loss(p, batch, network, head, clipped_surrogate, token_mean, "k3", now)[
-                0
-            ]
-        )(state.params)
+        slope = jax.grad(group_loss, has_aux=True)
+        return slope(state.params, batch, network, head, objective, now)[0]
 
     assert_same(gradient(batch), gradient(batch.replace(played=other)))
     assert distance(gradient(batch), jax.tree.map(jnp.zeros_like, state.params)) > 1e-6

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from jaxrl_rewards.core import Trajectories
-from jaxrl_rewards.learners.group import GroupBatch, GroupHParams, outcome, token_objective
+from jaxrl_rewards.learners.group import (
+    GroupBatch,
+    GroupHParams,
+    Objective,
+    outcome,
+    token_objective,
+)
 from jaxrl_rewards.learners.grpo import (
     ADVANTAGES,
     LOSSES,
@@ -80,7 +86,7 @@ def grpo_loss(new, answers, advantage, config, hparams):
         played=answers.played, advantage=spread, keep=jnp.ones(PROMPTS, bool),
         reference=answers.reference,
     )  # fmt: skip
-    return token_objective(new, batch, *objective(config), config.kl, hparams)
+    return token_objective(new, batch, Objective(*objective(config), config.kl), hparams)
 
 
 NUMBERS = GroupHParams(env_params=(), clip_low=0.2, clip_high=0.3, kl_coefficient=0.1)

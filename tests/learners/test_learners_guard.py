@@ -10,6 +10,14 @@ from jaxrl_rewards.learners.grpo import GRPOConfig, make_grpo
 from jaxrl_rewards.learners.optimise import adam, guarded_step
 from jaxrl_rewards.learners.ppo import PPOConfig, make_ppo
 from jaxrl_rewards.rewards.base import reward_term
+from jaxrl_rewards.rewards.normalise import init_term_statistics, update_term_statistics
+from jaxrl_rewards.rollout.normalise import (
+    discounted_returns,
+    init_moments,
+    normalise_observation,
+    standard_deviation,
+    update_moments,
+)
 from tests.learners.toys import Bandit, Corridor, assert_same, distance, fixed, with_weights
 
 PPO = PPOConfig(num_envs=4, unroll_length=8, num_epochs=2, num_minibatches=2, hidden=(8,))
@@ -101,6 +109,57 @@ def test_one_broken_step_spoils_no_later_statistics():
         assert np.isfinite(float(value)), name
     for leaf in jax.tree.leaves((state.normaliser, state.statistics)):
         assert np.isfinite(np.asarray(leaf)).all()
+
+
+@pytest.mark.parametrize("size", [np.nan, 1e10, 1e20, np.inf])
+def test_normalisers_survive_one_broken_number(size):
+    """A NaN or huge reward or observation, once, leaves the statistics those of the others."""
+    rng = np.random.default_rng(0)
+    rewards = rng.normal(size=(20, 8)).astype(np.float32)
+    done = np.zeros((20, 8), bool)
+    spoilt = rewards.copy()
+    spoilt[3, 2] = size
+    clean, sums = discounted_returns(jnp.zeros(8), rewards, done, jnp.float32(0.99))
+    found, other = discounted_returns(jnp.zeros(8), spoilt, done, jnp.float32(0.99))
+    rest = np.arange(8) != 2
+    np.testing.assert_array_equal(np.asarray(found)[rest], np.asarray(clean)[rest])
+    assert np.isfinite(np.asarray(other)).all() and np.abs(other).max() < 100
+    moments = init_moments(jnp.zeros(()))
+    for values in (spoilt, rewards):
+        moments = update_moments(moments, values)
+    assert 0.9 < float(standard_deviation(moments)) < 1.1
+    terms = update_term_statistics(
+        init_term_statistics(("a",)), {"a": spoilt}, {"a": np.ones_like(done)}
+    )
+    assert float(terms.count["a"]) == 159 and 0.8 < float(terms.squares["a"]) / 159 < 1.2
+    seen = normalise_observation(moments, jnp.asarray([size, 0.5]))
+    assert np.isfinite(np.asarray(seen)).all() and np.abs(seen).max() <= 10
+
+
+@pytest.mark.parametrize("size", [np.nan, 1e12])
+def test_a_world_that_breaks_now_and_then_teaches_the_others(size):
+    """Observations that blow up once in a while neither refuse steps nor blind the network."""
+
+    class Blows(Corridor):
+        def step(self, key, state, action, params):
+            nxt, timestep = super().step(key, state, action, params)
+            bad = jax.random.uniform(jax.random.fold_in(key, 7), dtype=jnp.float32) < 0.05
+            obs = jnp.where(bad, jnp.float32(size), timestep.obs)
+            return nxt, timestep.replace(obs=obs, final_obs=obs)
+
+    learner = make_ppo(
+        Blows(), PPOConfig(**{**PPO.__dict__, "num_envs": 16, "normalise_observations": True})
+    )
+    state = jax.jit(learner.init)(jax.random.key(0), learner.hparams)
+    update = jax.jit(learner.update)
+    broken = []
+    for _ in range(4):
+        before, (state, metrics) = state, update(state, learner.hparams)
+        broken.append(float(metrics["broken"]))
+        assert int(metrics["skipped"]) == 0 and distance(state.params, before.params) > 1e-6
+    assert 0.0 < np.mean(broken) < 0.2
+    seen = normalise_observation(state.normaliser.obs, jnp.asarray([[-0.5, 0.0], [0.5, 0.5]]))
+    assert (np.abs(seen[1] - seen[0]) > 0.5).all()
 
 
 def test_guarded_step_is_optax_clip_and_adam():

@@ -9,6 +9,7 @@ import pytest
 
 from jaxrl_rewards.core import Box, DictSpace, Discrete, MultiDiscrete
 from jaxrl_rewards.learners.action_head import action_head
+from jaxrl_rewards.learners.epochs import _worlds_in_parts
 from jaxrl_rewards.learners.grpo import GRPOConfig
 from jaxrl_rewards.learners.ppo import PPOConfig, make_ppo
 from jaxrl_rewards.networks.actor_critic import gru_actor_critic, mlp_actor_critic
@@ -172,6 +173,13 @@ def test_recurrent_update_and_acting_from_no_carry():
     assert float(jnp.abs(carry).max()) > 0.0
     with pytest.raises(ValueError, match="divide num_envs"):
         make_ppo(env, dataclasses.replace(PPO, num_minibatches=8), network=network)
+    with pytest.raises(ValueError, match="shuffle_shards=4"):
+        make_ppo(env, dataclasses.replace(PPO, shuffle_shards=4), network=network)
+    order = _worlds_in_parts(
+        jax.random.key(0), 12, dataclasses.replace(PPO, num_envs=12, shuffle_shards=3)
+    )
+    assert sorted(order.ravel().tolist()) == list(range(12))
+    np.testing.assert_array_equal(np.sort(order // 4, -1), [[0, 0, 1, 1, 2, 2]] * 2)
 
 
 @pytest.mark.parametrize(

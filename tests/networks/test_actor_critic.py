@@ -123,6 +123,26 @@ def test_gru_equals_its_equations():
         np.testing.assert_allclose(value, layer("value", memory)[0], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("make", [gru_actor_critic, mlp_actor_critic])
+def test_unrolling_is_stepping_with_the_memory_cut_after_ends(make):
+    network = make(VECTOR, 3)
+    params = network.init(jax.random.key(0))
+    obs = sample(VECTOR, 5, 2)
+    done = jnp.asarray([[0, 0], [1, 0], [0, 0], [0, 1], [0, 0]], bool)
+    first = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf + 0.3]), network.initial_carry())
+    output, value = jax.jit(network.unroll)(params, obs, first, done)
+    for world in range(2):
+        carry = jax.tree.map(lambda leaf, world=world: leaf[world], first)
+        for time in range(5):
+            one, its_value, carry = network.apply(params, obs[time, world], carry)
+            np.testing.assert_allclose(output[time, world], one, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(value[time, world], its_value, rtol=1e-5, atol=1e-6)
+            if done[time, world]:
+                carry = network.initial_carry()
+    for leaf in jax.tree.leaves(network.restart(first, jnp.asarray([True, False]))):
+        assert not leaf[0].any() and leaf[1].all()
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

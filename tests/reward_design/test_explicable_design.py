@@ -154,34 +154,36 @@ def test_an_optimum_that_can_be_worked_out():
 
 
 def test_greedy_takes_the_best_next_state():
-    problem = explicable.DesignProblem.of(random_model(3), horizons=(1, 3))
+    problem = explicable.DesignProblem.of(line_model(), horizons=(0, 1))
     seen = []
     designs = explicable.select_states(
-        problem, (0,), 2, report=lambda step, value: seen.append((step, value))
+        problem, (4,), 2, report=lambda step, value: seen.append((step, value))
     )
     assert [len(design.states) for design in designs] == [1, 2, 3]
     assert [step for step, _ in seen] == [1, 2]
     for earlier, later in zip(designs, designs[1:], strict=False):
-        others = [s for s in range(problem.shape[0]) if s not in earlier.states]
+        others = [s for s in problem.open_states if s not in earlier.states]
         values = [
             explicable.solve_explicable(problem, (*earlier.states, state)).objective
             for state in others
         ]
         np.testing.assert_allclose(later.objective, min(values), atol=1e-8)
-    assert len(explicable.select_states(problem, (0,), 3, candidates=(0, 1))) == 2
+    assert len(explicable.select_states(problem, (4,), 3, candidates=(0, 4))) == 2
 
 
 def test_infeasible_programmes_name_the_state():
     model = line_model()
     problem = explicable.DesignProblem.of(model)
-    with pytest.raises(InputError, match=r"in state \d action 0 stays .* short of the gap"):
+    with pytest.raises(
+        InputError, match=r"in state \d the best action should be better than action 0 by"
+    ):
         explicable.solve_explicable(problem, (0,))
     small = explicable.DesignProblem.of(model, max_reward=0.01)
     with pytest.raises(InputError, match="raise max_reward"):
         explicable.solve_explicable(small, (4,))
-    with pytest.raises(InputError, match="keeps the target policy optimal: in state"):
+    with pytest.raises(InputError, match="keeps the best actions best: in state"):
         explicable.solve_linear(small, np.zeros(problem.shape))
-    with pytest.raises(InputError, match="keeps the target policy optimal"):
+    with pytest.raises(InputError, match="keeps the best actions best"):
         explicable.solve_linear(problem, np.zeros(problem.shape), np.eye(6)[:, :1])
 
 
@@ -211,8 +213,8 @@ def test_a_solver_that_errs_is_asked_again(monkeypatch, tie_break):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda p, m: explicable.solve_explicable(p, (9,)), "active state 9 does not exist"),
-        (lambda p, m: explicable.solve_explicable(p, ()), "no active states"),
+        (lambda p, m: explicable.solve_explicable(p, (9,)), "state 9 does not exist"),
+        (lambda p, m: explicable.solve_explicable(p, ()), "no states are given"),
         (lambda p, m: explicable.solve_explicable(p, (4,), tie_break="x"), "tie_break 'x'"),
         (lambda p, m: explicable.select_states(p, (4,), -1), "budget must be at least 0"),
         (lambda p, m: explicable.solve_linear(p, np.zeros(p.shape), np.ones((2, 1))), "6 rows"),
@@ -221,6 +223,9 @@ def test_a_solver_that_errs_is_asked_again(monkeypatch, tie_break):
         (lambda p, m: explicable.finite_gaps(m.transition, 0.9, p.actions, (), m.reward), "horiz"),
         (lambda p, m: explicable.DesignProblem.of(m, max_reward=0.0), "max_reward must be"),
         (lambda p, m: explicable.target_of(m).softened(2.0), "epsilon"),
+        (lambda p, m: explicable.solve_explicable(p, (4, 5)), "state 5 is terminal"),
+        (lambda p, m: explicable.select_states(p, (4,), 1, candidates=(5,)), "state 5 is terminal"),
+        (lambda p, m: explicable.DesignProblem.of(m, max_reward=np.inf), "positive and finite"),
     ],
 )
 def test_bad_input_is_refused(call, words):

@@ -91,7 +91,7 @@ def test_what_is_no_simulator_is_refused(tmp_path):
     save_tabular_model(tmp_path / "whole.npz", line_model())
     (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:300])
     for name in ("text.npz", "missing.npz", "single.npy", "cut.npz"):
-        with pytest.raises(InputError, match="cannot be read as a tabular model"):
+        with pytest.raises(InputError, match="cannot be read"):
             load_tabular_model(tmp_path / name, 0.9)
 
 
@@ -111,7 +111,9 @@ def test_a_model_with_two_ends_has_no_single_one():
 def test_designed_rewards_come_back_exactly(tmp_path):
     model = line_model()
     reward = np.where(
-        np.arange(12).reshape(6, 2) % 3, np.random.default_rng(0).normal(size=(6, 2)), 0
+        np.arange(12).reshape(6, 2) % 3 * (np.arange(6) < 5)[:, None],
+        np.random.default_rng(0).normal(size=(6, 2)),
+        0,
     )
     path = tmp_path / "design.csv"
     explicable.write_design_csv(path, model, reward)
@@ -121,6 +123,10 @@ def test_designed_rewards_come_back_exactly(tmp_path):
     assert len(lines) == 1 + np.count_nonzero(reward) and lines[1].startswith("0,0,right,")
     with pytest.raises(InputError, match="shape"):
         explicable.write_design_csv(path, model, reward[:2])
+    with pytest.raises(InputError, match="pays in state 5, which is terminal"):
+        explicable.write_design_csv(path, model, np.ones((6, 2)))
+    with pytest.raises(InputError, match="not finite"):
+        explicable.write_design_csv(path, model, np.where(reward > 0, np.inf, reward))
 
 
 @pytest.mark.parametrize(
@@ -134,6 +140,7 @@ def test_designed_rewards_come_back_exactly(tmp_path):
         ("H\n0,0,left,nan\n", "line 2: reward 'nan' is no finite number"),
         ("H\n0,0,left,x\n", "reward 'x'"),
         ("H\n0,0,left\n", "3 fields"),
+        ("H\n5,5,left,1\n", "state 5 is terminal"),
         ("H\n0,0,left,1\n\n0,0,left,2\n", "line 4: state 0, action left was given before"),
     ],
 )

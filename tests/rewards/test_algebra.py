@@ -118,7 +118,37 @@ def test_schedules_through_at(schedule, values):
         for one, factor in ((reward, 1.0), (-2.0 * reward, -2.0), (same, 1.0)):
             total = one.at(step)(PREV, ACTION, NEXT)[0]
             np.testing.assert_allclose(total, factor * weight * 4, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(reward(PREV, ACTION, NEXT)[0], values[0] * 4)
+    with pytest.raises(TypeError, match=r"the weight of 'effort' is a schedule.*reward.at"):
+        reward(PREV, ACTION, NEXT)
+
+
+def test_weights_are_replaced_by_name():
+    reward = 2.0 * reward_term(effort) + 3.0 * reward_term(effort, name="other")
+    changed = reward.with_weights({"other": 0.5})
+    np.testing.assert_allclose(changed.weights, [2.0, 0.5])
+    np.testing.assert_allclose(reward.weights, [2.0, 3.0])
+    assert jax.tree.structure(changed) == jax.tree.structure(reward)
+    moving = reward.with_weights({"effort": Linear(start=0.0, stop=1.0)})
+    np.testing.assert_allclose(moving.at(1).weights, [1.0, 3.0])
+    np.testing.assert_allclose(reward_term(effort).with_weights({"effort": 4}).weights, [4.0])
+    with pytest.raises(ValueError, match="no term 'torque'; its terms: effort, other"):
+        reward.with_weights({"torque": 0.0})
+
+    @jax.jit
+    @jax.grad
+    def slope(weight):
+        return reward.with_weights({"other": weight})(PREV, ACTION, NEXT)[0]
+
+    np.testing.assert_allclose(slope(1.0), 4.0)
+
+
+@pytest.mark.parametrize("half", [0.5, np.float32(0.5), np.array(0.5), jnp.float32(0.5)])
+def test_numbers_of_every_kind_multiply_from_both_sides_and_divide(half):
+    reward = reward_term(effort)
+    for product in (half * reward, reward * half, reward / (1 / half)):
+        np.testing.assert_allclose(product.weights, [0.5])
+    with pytest.raises(TypeError, match="divided by a number"):
+        reward / reward
 
 
 def test_schedules_are_resolved_anywhere_in_params_with_a_traced_step():

@@ -26,7 +26,7 @@ class Loop:
 
     def __init__(self):
         self.running, self.length = np.zeros(B), np.zeros(B, int)
-        self.mean_return, self.mean_length, self.episodes = 0.0, 0.0, 0
+        self.mean_return, self.mean_length, self.episodes = np.nan, np.nan, 0
 
     def add(self, reward, done):
         ended = []

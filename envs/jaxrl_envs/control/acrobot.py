@@ -111,7 +111,7 @@ class Acrobot:
 
     def reset(self, key: jax.Array, params: AcrobotParams) -> tuple[AcrobotState, TimeStep]:
         """Both angles and velocities uniform in ±`reset_bound`."""
-        start = (2.0 * jax.random.uniform(key, (4,)) - 1.0) * params.reset_bound
+        start = (2.0 * jax.random.uniform(key, (4,), dtype=jnp.float32) - 1.0) * params.reset_bound
         state = AcrobotState(
             theta_1=start[0],
             theta_2=start[1],

@@ -112,7 +112,7 @@ class BallAroundWall:
     def reset(self, key: jax.Array, params: BallParams) -> tuple[BallState, TimeStep]:
         """The ball at rest on the near side."""
         low, high = jnp.array([-0.9, -0.8]), jnp.array([-0.4, -0.2])
-        place = jax.random.uniform(key, (2,), minval=low, maxval=high)
+        place = jax.random.uniform(key, (2,), minval=low, maxval=high, dtype=jnp.float32)
         physics = self.physics.reset(place)
         state = BallState(
             physics=physics,

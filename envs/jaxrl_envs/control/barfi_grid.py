@@ -138,7 +138,7 @@ class ContinuousGridWorld:
     ) -> tuple[ContinuousGridState, TimeStep]:
         """One move of up to four sub-steps."""
         # One draw decides both whether the move is random and which one it is.
-        draw = jax.random.uniform(key, ())
+        draw = jax.random.uniform(key, (), dtype=jnp.float32)
         share = draw / jnp.maximum(params.random_action, 1e-6)
         drawn = jnp.minimum((4.0 * share).astype(jnp.int32), 3)
         move = jnp.where(draw < params.random_action, drawn, jnp.clip(action, 0, 3))

@@ -95,7 +95,7 @@ class CartPole:
 
     def reset(self, key: jax.Array, params: CartPoleParams) -> tuple[CartPoleState, TimeStep]:
         """All four variables uniform in ±`reset_bound`."""
-        start = (2.0 * jax.random.uniform(key, (4,)) - 1.0) * params.reset_bound
+        start = (2.0 * jax.random.uniform(key, (4,), dtype=jnp.float32) - 1.0) * params.reset_bound
         state = CartPoleState(
             x=start[0], x_dot=start[1], theta=start[2], theta_dot=start[3], time=start_time()
         )

@@ -5,43 +5,16 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
 from jaxrl_envs.control import gridworld_model
 from jaxrl_envs.control.common import finish_step, float_scalar, start_time, step_limit
+from jaxrl_envs.control.gridworld_records import GridWorldParams, GridWorldState
 from jaxrl_envs.control.layouts import LAYOUTS, Layout, parse_layout
-from jaxrl_rewards.core import Box, Discrete, EnvSpec, InputError, TimeStep, first_timestep, record
-from jaxrl_rewards.rewards.base import Reward, RewardTerm, reward_term
+from jaxrl_rewards.core import Box, Discrete, EnvSpec, InputError, TimeStep, first_timestep
+from jaxrl_rewards.rewards.base import RewardTerm, reward_term
 
 OBSERVATIONS = ("index", "coordinates", "local")
-
-
-@record
-class GridWorldParams:
-    """Numbers of the task."""
-
-    slip: Float[Array, ""]
-    """Probability that a move turns to one of the two perpendicular directions, in [0, 1]."""
-    slip_on_ice: Float[Array, ""]
-    """The same on slippery cells."""
-    max_steps: Int[Array, ""]
-    reward: Reward
-
-
-@record
-class GridWorldState:
-    """Where the agent is and what the last move did."""
-
-    cell: Int[Array, ""]
-    """Number of the cell, row by row."""
-    keys: Int[Array, ""]
-    """Bit set of the keys held."""
-    entered: Int[Array, ""]
-    """The cell that the last move led to, before a pit may send the agent back."""
-    at_goal: Bool[Array, ""]
-    fell: Bool[Array, ""]
-    """Whether the last move led into a pit."""
-    time: Int[Array, ""]
 
 
 def goal(prev: GridWorldState, action: Array, nxt: GridWorldState) -> Float[Array, ""]:
@@ -151,7 +124,7 @@ class GridWorld:
 
     def reset(self, key: jax.Array, params: GridWorldParams) -> tuple[GridWorldState, TimeStep]:
         """A start drawn uniformly."""
-        start = self._draw_start(jax.random.uniform(key, ()))
+        start = self._draw_start(jax.random.uniform(key, (), dtype=jnp.float32))
         state = GridWorldState(
             cell=start,
             keys=jnp.zeros((), jnp.int32),
@@ -168,7 +141,7 @@ class GridWorld:
         """One move."""
         tables = self.layout.tables
         action = jnp.clip(action, 0, 3).astype(jnp.int32)
-        unit = jax.random.uniform(key, (2,))
+        unit = jax.random.uniform(key, (2,), dtype=jnp.float32)
         slip = jnp.where(_lookup(tables.slippery, state.cell), params.slip_on_ice, params.slip)
         turn = jnp.where(unit[0] < 0.5 * slip, 1, jnp.where(unit[0] < slip, 3, 0))
         target = _lookup(tables.move, state.cell)[(action + turn) % 4]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-if TYPE_CHECKING:
-    from jaxrl_envs.control.gridworld import GridWorld, GridWorldParams
+from jaxrl_envs.control.gridworld_records import GridWorldParams, GridWorldState
+
+GridWorld = Any
+"""A `gridworld.GridWorld`, which stands on this module."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,8 +119,6 @@ def reward_matrix(env: GridWorld, params: GridWorldParams) -> Float[Array, "S A"
 
 
 def _states(env: GridWorld, cell: Any, keys: Any, entered: Any, next_keys: Any) -> tuple[Any, Any]:
-    from jaxrl_envs.control.gridworld import GridWorldState
-
     tables = env.layout.tables
     no, zero = jnp.zeros((), bool), jnp.zeros((), jnp.int32)
     fell = jnp.asarray(tables.pit)[entered]

@@ -165,7 +165,7 @@ class KeyDoor:
         """One move or search."""
         plan = self.map
         action = jnp.clip(action, 0, SEARCH).astype(jnp.int32)
-        unit = jax.random.uniform(key, (4,))
+        unit = jax.random.uniform(key, (4,), dtype=jnp.float32)
         searching = action == SEARCH
         move = jnp.minimum(action, 3)
         target = jnp.asarray(plan.target)[state.cell, move]

@@ -70,7 +70,7 @@ class _MountainCarBase:
         """At rest, position uniform between `reset_low` and `reset_high`."""
         span = params.reset_high - params.reset_low
         state = MountainCarState(
-            position=params.reset_low + jax.random.uniform(key, ()) * span,
+            position=params.reset_low + jax.random.uniform(key, (), dtype=jnp.float32) * span,
             velocity=jnp.zeros((), jnp.float32),
             at_goal=jnp.zeros((), bool),
             time=start_time(),

@@ -104,7 +104,7 @@ class Pendulum:
 
     def reset(self, key: jax.Array, params: PendulumParams) -> tuple[PendulumState, TimeStep]:
         """Angle uniform in ±`reset_angle`, velocity uniform in ±`reset_speed`."""
-        unit = 2.0 * jax.random.uniform(key, (2,)) - 1.0
+        unit = 2.0 * jax.random.uniform(key, (2,), dtype=jnp.float32) - 1.0
         state = PendulumState(
             theta=wrap_angle(unit[0] * params.reset_angle),
             theta_dot=unit[1] * params.reset_speed,

@@ -162,5 +162,5 @@ class TabularWorld:
 def _draw(key: jax.Array, chances: Float[Array, "S"]) -> Int[Array, ""]:
     """A state drawn in proportion to `chances`; none with chance 0 unless all have."""
     cumulative = jnp.cumsum(jnp.maximum(chances, 0.0))
-    unit = jax.random.uniform(key, ()) * cumulative[-1]
+    unit = jax.random.uniform(key, (), dtype=jnp.float32) * cumulative[-1]
     return jnp.argmax(cumulative > unit).astype(jnp.int32)

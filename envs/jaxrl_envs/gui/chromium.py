@@ -86,7 +86,8 @@ class Chromium:
     """A running headless browser; use it as a context manager.
 
     `call(method, params, session)` sends a DevTools command and returns its result; events that
-    arrive meanwhile wait in `events`. Every wait has a deadline and raises `PageError`.
+    arrive meanwhile wait in `events`. Every wait has a deadline and raises `PageError`. Requests
+    that `Fetch.enable` holds back go on unless `refuses(params of Fetch.requestPaused)`.
     """
 
     def __init__(self, program: str, flags: Sequence[str] = (), start_timeout: float = 60.0):
@@ -94,6 +95,7 @@ class Chromium:
         if not hasattr(os, "posix_spawn"):
             raise InputError("the collector needs Linux or macOS; run it there")
         self.events: deque[dict] = deque(maxlen=1000)
+        self.refuses: Callable[[dict], bool] = lambda request: False
         self._buffer, self._number, self._pid = bytearray(), 0, 0
         self._folder = Path(tempfile.mkdtemp(prefix="jaxrl-chromium-"))
         self._read = self._write = -1
@@ -188,12 +190,30 @@ class Chromium:
             if "method" in message:
                 self._note(message)
 
+    def wait(self, seconds: float) -> None:
+        """Let `seconds` pass and answer the page's dialogs and requests meanwhile."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            if b"\0" in self._buffer or select.select([self._read], [], [], left)[0]:
+                message = self._receive(deadline + 1.0, "waiting")
+                if "method" in message:
+                    self._note(message)
+
     def _note(self, event: dict) -> None:
         if event["method"] == "Page.javascriptDialogOpening":  # it would block the page for ever
             params = {"accept": True}
             self.send(
                 "Page.handleJavaScriptDialog",
                 params,
+                event.get("sessionId", ""),
+                time.monotonic() + 5.0,
+            )
+        elif event["method"] == "Fetch.requestPaused":
+            refused = self.refuses(event["params"])
+            self.send(
+                "Fetch.failRequest" if refused else "Fetch.continueRequest",
+                {"requestId": event["params"]["requestId"]}
+                | ({"errorReason": "AccessDenied"} if refused else {}),
                 event.get("sessionId", ""),
                 time.monotonic() + 5.0,
             )

@@ -4,11 +4,13 @@
 
 Each page is opened in a viewport of fixed size; its clickable elements that can be seen there
 give boxes and instructions, and a screenshot goes with them. The folder then loads with
-`load_screenspot`. Elements inside frames and shadow trees are not looked for.
+`load_screenspot`. Elements inside frames and shadow trees are not looked for. Nothing is
+downloaded, and frames do not show local files.
 """
 
 import argparse
 import base64
+import contextlib
 import dataclasses
 import json
 import re
@@ -30,6 +32,8 @@ __all__ = ["Page", "collect", "find_chromium", "find_pages", "main"]
 
 PAGE_SUFFIXES = (".html", ".htm", ".xhtml")
 SCHEMES = ("http", "https", "file")
+CLICKS = ("click", "mousedown", "mouseup", "pointerdown", "pointerup", "touchstart", "touchend")
+Call = Callable[..., dict]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +115,8 @@ def collect(
         timeout: seconds for one page altogether; a page that fails or takes longer is reported
             and left out.
         settle: seconds to wait after a page has loaded, for scripts that build it.
-        ambiguous: "drop" instructions that stand twice on a page, or "keep" them.
+        ambiguous: "drop" instructions that stand twice on a page (once in other text that can
+            be seen, too), or "keep" them.
         min_size: smallest side of an element in CSS pixels.
         overwrite: replace an existing ScreenSpot folder.
         chromium: the browser's program; by default see `find_chromium`.
@@ -138,12 +143,12 @@ def collect(
     try:
         for page in pages:
             try:
-                found, image = shot.take(page.url)
+                found, words, image = shot.take(page.url)
             except PageError as error:
                 problems.append(f"{page.name}: {error}; the page was left out")
                 say(problems[-1])
                 continue
-            elements = choose_elements(found, ambiguous=ambiguous, min_size=min_size)
+            elements = choose_elements(found, words, ambiguous=ambiguous, min_size=min_size)
             fresh = _records(page, elements, image, device_scale)
             if not fresh:
                 problems.append(f"{page.name}: it shows nothing to click; the page was left out")
@@ -213,17 +218,20 @@ class _Camera:
         self._timeout, self._settle = timeout, settle
         self._browser: Chromium | None = None
 
-    def take(self, url: str) -> tuple[list[dict], bytes]:
-        """Return the script's findings and the PNG of one page."""
+    def take(self, url: str) -> tuple[list[dict], list[dict], bytes]:
+        """Return the script's elements and words, and the PNG of one page."""
         if self._browser is None:
             self._browser = Chromium(self._program, self._flags)
+            self._browser.call("Browser.setDownloadBehavior", {"behavior": "deny"})
         try:
             return self._take(self._browser, url, time.monotonic() + self._timeout)
         except PageError:
             self.close()
             raise
 
-    def _take(self, browser: Chromium, url: str, deadline: float) -> tuple[list[dict], bytes]:
+    def _take(
+        self, browser: Chromium, url: str, deadline: float
+    ) -> tuple[list[dict], list[dict], bytes]:
         browser.events.clear()
         target = browser.call("Target.createTarget", {"url": "about:blank"})["targetId"]
         attach = {"targetId": target, "flatten": True}
@@ -233,11 +241,23 @@ class _Camera:
             left = deadline - time.monotonic()
             return browser.call(method, params, session, max(left, 0.0))
 
+        frame = self._open(browser, call, session, url, deadline)
+        browser.wait(min(self._settle, max(0.0, deadline - time.monotonic())))
+        found = _list_elements(call, frame)
+        image = base64.b64decode(call("Page.captureScreenshot", {"format": "png"})["data"])
+        _refuse_local_frames(call("Page.getFrameTree")["frameTree"])
+        browser.call("Target.closeTarget", {"targetId": target})
+        return found["elements"], found["words"], image
+
+    def _open(self, browser: Chromium, call: Call, session: str, url: str, deadline: float) -> str:
+        """Open a page and wait until it has loaded; the identity of its main frame."""
         call("Page.enable")
         call("Emulation.setDeviceMetricsOverride", self._metrics)
         call("Page.setLifecycleEventsEnabled", {"enabled": True})
         frame = call("Page.getFrameTree")["frameTree"]["frame"]
         blank = frame["loaderId"]
+        browser.refuses = lambda request: _is_foreign_file(request, frame["id"])
+        call("Fetch.enable", {"patterns": [{"urlPattern": "file://*"}]})
         answer = call("Page.navigate", {"url": url})
         if answer.get("errorText"):
             raise PageError(f"it does not open ({answer['errorText']})")
@@ -252,28 +272,65 @@ class _Camera:
             )
 
         browser.wait_for(loaded, deadline, "loading")
-        time.sleep(min(self._settle, max(0.0, deadline - time.monotonic())))
-        world = call("Page.createIsolatedWorld", {"frameId": frame["id"]})["executionContextId"]
-        result = call(
-            "Runtime.evaluate",
-            {
-                "expression": SCRIPT % json.dumps(SELECTOR),
-                "contextId": world,
-                "awaitPromise": True,
-                "returnByValue": True,
-            },
-        )
-        if "exceptionDetails" in result:
-            raise PageError(f"its elements cannot be listed ({_exception(result)})")
-        image = base64.b64decode(call("Page.captureScreenshot", {"format": "png"})["data"])
-        browser.call("Target.closeTarget", {"targetId": target})
-        return json.loads(result["result"]["value"]), image
+        return frame["id"]
 
     def close(self) -> None:
         """End the browser, if one runs."""
         if self._browser is not None:
             self._browser.close()
             self._browser = None
+
+
+def _is_foreign_file(request: dict, main_frame: str) -> bool:
+    """Whether a request would show a local file that nobody asked to collect.
+
+    That is any file in a frame of the page, and one to which the page moves that is no page.
+    """
+    if request["resourceType"] != "Document":
+        return False
+    suffix = Path(urlsplit(request["request"]["url"]).path).suffix.lower()
+    return request["frameId"] != main_frame or suffix not in PAGE_SUFFIXES
+
+
+def _refuse_local_frames(tree: dict) -> None:
+    for child in tree.get("childFrames", ()):
+        if child["frame"]["url"].startswith("file:"):
+            raise PageError("one of its frames shows a local file")
+        _refuse_local_frames(child)
+
+
+def _list_elements(call: Call, frame: str) -> dict:
+    """What the script finds in the page that is open."""
+    world = call("Page.createIsolatedWorld", {"frameId": frame})["executionContextId"]
+    # listeners are told for the document of the page's own world only
+    document = call("Runtime.evaluate", {"expression": "document"})
+    listeners = call(
+        "DOMDebugger.getEventListeners",
+        {"objectId": document["result"]["objectId"], "depth": -1},
+    )["listeners"]
+    nodes = {
+        listener["backendNodeId"]
+        for listener in listeners
+        if listener["type"] in CLICKS and "backendNodeId" in listener
+    }
+    handled = []
+    for node in sorted(nodes):
+        with contextlib.suppress(PageError):  # it may be gone by now
+            where = {"backendNodeId": node, "executionContextId": world}
+            handled.append({"objectId": call("DOM.resolveNode", where)["object"]["objectId"]})
+    result = call(
+        "Runtime.callFunctionOn",
+        {
+            "functionDeclaration": SCRIPT,
+            "executionContextId": world,
+            "arguments": [{"value": SELECTOR}, *handled],
+            "awaitPromise": True,
+            "returnByValue": True,
+        },
+    )
+    if "exceptionDetails" in result:
+        raise PageError(f"its elements cannot be listed ({_exception(result)})")
+    return json.loads(result["result"]["value"])
 
 
 def _exception(result: dict) -> str:

@@ -161,7 +161,13 @@ def sample_layout(key: jax.Array, config: ScreenConfig, params: LayoutParams) ->
     The title bar always shows a cross that no other element shows, so that at least one element
     can be named.
     """
-    draw = dict(zip(_DRAWS, _split(jax.random.uniform(key, (sum(_DRAWS.values()),))), strict=True))
+    draw = dict(
+        zip(
+            _DRAWS,
+            _split(jax.random.uniform(key, (sum(_DRAWS.values()),), dtype=jnp.float32)),
+            strict=True,
+        )
+    )
     arrangement = _integer(draw["arrangement"][0], params.arrangements)
     window, area = _window(draw["window"], config)
     panels, panel_valid = _panels(draw["panels"], area, arrangement)

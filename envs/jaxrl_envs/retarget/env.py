@@ -192,7 +192,7 @@ class Retarget:
         weights = params.start_weights
         start = jax.random.categorical(key_start, jnp.log(weights.reshape(-1)))
         clip, part = start // weights.shape[1], start % weights.shape[1]
-        share = (part + jax.random.uniform(key_within)) / weights.shape[1]
+        share = (part + jax.random.uniform(key_within, dtype=jnp.float32)) / weights.shape[1]
         frame = jnp.floor(share * library.starts[clip]).astype(jnp.int32)
         physics = self.physics.reset(library.qpos[clip, frame], library.qvel[clip, frame])
         past = jnp.maximum(frame - params.sensors.latency - jnp.arange(MEMORY), 0)
@@ -200,7 +200,7 @@ class Retarget:
             key_sense, jax.tree.map(lambda leaf: leaf[clip, past], library.sensed), params.sensors
         )
         zeros = jnp.zeros(self.character.num_joints, jnp.float32)
-        direction = jax.random.uniform(key_direction, (), maxval=2 * np.pi)
+        direction = jax.random.uniform(key_direction, (), maxval=2 * np.pi, dtype=jnp.float32)
         # The reference touches the ground where the character would, had the servos settled.
         contact = library.contact[clip, frame]
         state = RetargetState(

@@ -74,9 +74,9 @@ def corrupt(
 
     def disturb(key: jax.Array) -> tuple[Array, Array, Array]:
         key_position, key_rotation, key_drop = jax.random.split(key, 3)
-        noise = params.position_noise * jax.random.normal(key_position, shape)
-        turn = params.rotation_noise * jax.random.normal(key_rotation, shape)
-        arrived = jax.random.uniform(key_drop, shape[:-2]) >= params.drop
+        noise = params.position_noise * jax.random.normal(key_position, shape, dtype=jnp.float32)
+        turn = params.rotation_noise * jax.random.normal(key_rotation, shape, dtype=jnp.float32)
+        arrived = jax.random.uniform(key_drop, shape[:-2], dtype=jnp.float32) >= params.drop
         rotation = quat_multiply(quat_from_rotvec(turn), points.rotation)
         return points.position + noise, rotation, arrived
 

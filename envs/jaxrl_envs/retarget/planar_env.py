@@ -155,7 +155,7 @@ class PlanarRetarget:
     def reset(self, key: jax.Array, params: PlanarParams) -> tuple[PlanarState, TimeStep]:
         """Start on the reference, anywhere in a clip that leaves `max_steps` to go."""
         count, frames = params.clips.table.shape[:2]
-        unit = jax.random.uniform(key, (2,))
+        unit = jax.random.uniform(key, (2,), dtype=jnp.float32)
         clip = jnp.minimum((unit[0] * count).astype(jnp.int32), count - 1)
         room = jnp.maximum(frames - HISTORY - params.max_steps, 1)
         start = HISTORY + jnp.minimum((unit[1] * room).astype(jnp.int32), room - 1)

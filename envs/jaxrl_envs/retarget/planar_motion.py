@@ -52,13 +52,15 @@ def sample_style(key: jax.Array, *, length: float = 10.0) -> MotionStyle:
     by up to 0.12 m.
     """
     keys = jax.random.split(key, 6)
-    speed = 1.2 * jax.random.uniform(keys[0])
-    phase, raises, crouches = jax.random.uniform(keys[1], (3,))
-    starts = length * (jax.random.uniform(keys[2], (2, PULSES)) - 0.1)
+    speed = 1.2 * jax.random.uniform(keys[0], dtype=jnp.float32)
+    phase, raises, crouches = jax.random.uniform(keys[1], (3,), dtype=jnp.float32)
+    starts = length * (jax.random.uniform(keys[2], (2, PULSES), dtype=jnp.float32) - 0.1)
     shortest, longest = _PULSE_SECONDS
-    durations = shortest + (longest - shortest) * jax.random.uniform(keys[3], (2, PULSES))
-    height = 0.5 + 0.5 * jax.random.uniform(keys[4], (PULSES,))
-    depth = 0.12 * jax.random.uniform(keys[5], (PULSES,))
+    durations = shortest + (longest - shortest) * jax.random.uniform(
+        keys[3], (2, PULSES), dtype=jnp.float32
+    )
+    height = 0.5 + 0.5 * jax.random.uniform(keys[4], (PULSES,), dtype=jnp.float32)
+    depth = 0.12 * jax.random.uniform(keys[5], (PULSES,), dtype=jnp.float32)
     return MotionStyle(
         speed=speed,
         phase=phase,

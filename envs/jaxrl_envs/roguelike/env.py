@@ -193,7 +193,7 @@ class Roguelike:
     ) -> tuple[RoguelikeState, TimeStep]:
         """The agent acts, then the monsters."""
         action = jnp.clip(action, 0, WAIT).astype(jnp.int32)
-        unit = jax.random.uniform(key, (1 + 3 * self.plan.monsters,))
+        unit = jax.random.uniform(key, (1 + 3 * self.plan.monsters,), dtype=jnp.float32)
         acted, message = self._act(state, action, unit[0], params)
         nxt, bitten = self._monsters(acted, unit[1:].reshape(3, -1), params)
         message = jnp.where(bitten > 0, bitten, message)

@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.files import atomic_path
+from jaxrl_rewards.core.npz import read_npz
 
 FILE = "avatar.npz"
 FORMAT = 2
@@ -113,27 +114,27 @@ def load_avatar(path: Path, character: str | None = None) -> Avatar:
             f"ended, or its {FILE}"
         )
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            facts = json.loads(str(stored["facts"]))
-            if facts["format"] != FORMAT:
-                raise InputError(
-                    f"{path} has format {facts['format']}; this version reads {FORMAT}"
-                )
-            arrays = {name: stored[name] for name in stored.files if name != "facts"}
-            layers = [
-                {name: arrays[f"layer_{index}_{name}"] for name in _LAYER}
-                for index in range(facts["layers"])
-            ]
-            return Avatar(
-                character=character or _found(facts["character"], path.parent),
-                layers=layers,
-                sensed={
-                    name: arrays[f"sensed_{name}"] for name in ("position", "rotation", "velocity")
-                },
-                action_scale=float(facts["action_scale"]),
-                damping=float(facts["damping"]),
-                **{name: arrays[name] for name in ("mean", "deviation", "qpos", "qvel")},
-            )
+        arrays = read_npz(path)
+    except InputError as error:
+        raise InputError(f"{path} cannot be read as an avatar ({error}); train it anew") from error
+    try:
+        facts = json.loads(str(arrays.pop("facts")))
+        if facts["format"] != FORMAT:
+            raise InputError(f"{path} has format {facts['format']}; this version reads {FORMAT}")
+        layers = [
+            {name: arrays[f"layer_{index}_{name}"] for name in _LAYER}
+            for index in range(facts["layers"])
+        ]
+        return Avatar(
+            character=character or _found(facts["character"], path.parent),
+            layers=layers,
+            sensed={
+                name: arrays[f"sensed_{name}"] for name in ("position", "rotation", "velocity")
+            },
+            action_scale=float(facts["action_scale"]),
+            damping=float(facts["damping"]),
+            **{name: arrays[name] for name in ("mean", "deviation", "qpos", "qvel")},
+        )
     except InputError:
         raise
     except Exception as error:  # a damaged archive fails in many ways

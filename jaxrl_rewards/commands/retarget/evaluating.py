@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.files import atomic_write_json
+from jaxrl_rewards.core.json_files import read_json
 
 COLUMNS = {
     "seconds": "s followed",
@@ -128,8 +129,8 @@ def _which(asked: str | None, folder: Path) -> str | int:
     if asked is not None:
         return int(asked) if is_number(asked) else asked
     try:
-        kept = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))["update"]
-    except (OSError, ValueError, KeyError, TypeError):  # no run that has ended
+        kept = read_json(folder / "evaluation.json", finite=False)["update"]
+    except (InputError, KeyError, TypeError):  # no run that has ended
         return "latest"
     return kept if isinstance(kept, int) else "latest"
 

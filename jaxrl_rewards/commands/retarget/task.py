@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.core.json_files import read_json
 from jaxrl_rewards.learners.ppo import PPOConfig, PPOHParams, make_ppo
 
 DEMO_CLIPS = ("deepmimic_humanoid3d_walk.txt", "humanoid3d_walk.txt")
@@ -159,9 +159,9 @@ def recorded_motions(paths: Iterable[Path], bvh: Path | None = None) -> list[Any
 def _read_options(path: Path) -> dict[str, Any]:
     """How to read BVH files, from a JSON file."""
     try:
-        options = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"--env.bvh {path} cannot be read ({error}); give a JSON file") from error
+        options = read_json(path)
+    except InputError as error:
+        raise InputError(f"--env.bvh: {error}") from None
     roles = options.get("roles") if isinstance(options, dict) else None
     checks = {
         "an object": isinstance(options, dict),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.core.json_files import parse_json
 from jaxrl_rewards.reward_design.eureka.candidates import TRAINED, Candidate
 from jaxrl_rewards.reward_design.eureka.search import Search
 
@@ -70,7 +70,7 @@ def read_preferences(path: str | Path) -> list[Preference]:
         if not line.strip():
             continue
         try:
-            entry = json.loads(line)
+            entry = parse_json(line, "it", dict)
             found.append(
                 Preference(
                     int(entry["first"]),
@@ -80,7 +80,7 @@ def read_preferences(path: str | Path) -> list[Preference]:
                     int(entry.get("generation", 1)),
                 )
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise InputError(f"{path}, line {number} holds no preference: {error}") from error
     return found
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.core.json_files import parse_json
 from jaxrl_rewards.core.jsonl import mend_jsonl
 from jaxrl_rewards.reward_design.eureka.candidates import Proposal
 from jaxrl_rewards.reward_design.eureka.proposers import Context, Proposer
@@ -46,13 +47,13 @@ class ReplayProposer:
             raise InputError(f"{path} cannot be read: {error}") from error
         for number, line in enumerate(lines, 1):
             try:
-                entry = json.loads(line)
+                entry = parse_json(line, "it", dict)
                 generation = int(entry.pop("generation"))
                 slots = entry.pop("slots")
                 entry["slots"] = slots and tuple(Slot(**slot) for slot in slots)
                 entry["parents"] = tuple(entry["parents"])
                 proposal = Proposal(**entry)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
                 raise InputError(f"{path}, line {number} holds no proposal: {error}") from error
             self.generations.setdefault(generation, []).append(proposal)
 

@@ -56,6 +56,7 @@ from jaxrl_rewards.reward_design.explicable.tabular_learning import (
     softmax_policy,
 )
 from jaxrl_rewards.reward_design.explicable.teaching import teach
+from jaxrl_rewards.reward_design.explicable.verdict import Verdict, check_design
 
 __all__ = [
     "AdaptiveTeacher",
@@ -67,7 +68,9 @@ __all__ = [
     "Shaping",
     "ShapingSettings",
     "Target",
+    "Verdict",
     "adaptive_weights",
+    "check_design",
     "discounted_returns",
     "draw_design",
     "exploration_bonus",

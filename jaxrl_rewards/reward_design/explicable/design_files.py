@@ -21,9 +21,15 @@ DIRECTIONS = {"up": (0, 1), "left": (-1, 0), "down": (0, -1), "right": (1, 0)}
 def write_design_csv(path: str | os.PathLike, model: TabularModel, reward: np.ndarray) -> None:
     """One line `state, state_name, action, reward` per entry that is not 0; `reward` `[S, A]`.
 
-    Numbers are written so that reading gives them back exactly.
+    Numbers are written so that reading gives them back exactly. InputError for another shape,
+    entries that are not finite, or a reward in a terminal state.
     """
     reward = _checked(model, reward)
+    if not np.all(np.isfinite(reward)):
+        raise InputError(f"the reward for {model.name} has entries that are not finite")
+    if np.any(reward[model.terminal]):
+        state = int(np.flatnonzero(model.terminal & np.any(reward != 0.0, axis=1))[0])
+        raise InputError(f"the reward pays in state {state}, which is terminal; set it to 0 there")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEADER)
@@ -37,12 +43,12 @@ def read_design_csv(path: str | os.PathLike, model: TabularModel) -> np.ndarray:
     """The reward `[S, A]` that `write_design_csv` wrote, 0 where the file says nothing.
 
     InputError, with file and line, for another header, unknown states or actions, entries named
-    twice, or rewards that are no finite numbers.
+    twice, terminal states, or rewards that are no finite numbers.
     """
     file = Path(path)
     try:
         rows = list(csv.reader(io.StringIO(file.read_text(encoding="utf-8"))))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"{file.name} cannot be read as a designed reward: {error}") from error
     if not rows or tuple(rows[0]) != HEADER:
         raise InputError(f"{file.name}: the first line must read {','.join(HEADER)}")
@@ -60,6 +66,8 @@ def read_design_csv(path: str | os.PathLike, model: TabularModel) -> np.ndarray:
         if action not in names:
             raise InputError(f"{where}: action {action!r} is unknown; use {', '.join(names)}")
         place = int(state), names[action]
+        if model.terminal[place[0]]:
+            raise InputError(f"{where}: state {state} is terminal; nothing can be paid there")
         if np.isfinite(reward[place]):
             raise InputError(f"{where}: state {state}, action {action} was given before")
         try:

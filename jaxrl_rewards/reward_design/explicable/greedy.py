@@ -8,6 +8,8 @@ from jaxrl_rewards.core import InputError
 from jaxrl_rewards.reward_design.explicable.programme import Design, DesignProblem, solve_explicable
 
 TIE = 1e-9
+ENOUGH = 1e-7
+"""Relative to the largest margin: less than this is short by the solver's tolerance only."""
 
 
 def select_states(
@@ -22,16 +24,20 @@ def select_states(
     """Designs with 0, 1, ..., `budget` states beside the goals, each the best next step.
 
     A step solves one programme per candidate and keeps the state with the least `−I`, the first
-    of several. Stops early when no candidate is left. `report(step, objective)` is called after
-    each; `tie_break` is that of `solve_explicable`. InputError for a negative budget or where the
-    goals alone allow no reward. Devidze et al., NeurIPS 2021, algorithm 1.
+    of several. Stops early when no gap is short any more, or no candidate is left; terminal states
+    are none. `report(step, objective)` is called after each; `tie_break` is that of
+    `solve_explicable`. InputError for a negative budget, a terminal goal, or where the goals alone
+    allow no reward. Devidze et al., NeurIPS 2021, algorithm 1.
     """
     if budget < 0:
         raise InputError(f"budget must be at least 0 states, got {budget}")
     active = problem.check_states(goals)
-    pool = range(problem.shape[0]) if candidates is None else problem.check_states(candidates)
+    pool = problem.open_states if candidates is None else problem.check_states(candidates)
+    enough = ENOUGH * float(problem.margins.max())
     designs = [solve_explicable(problem, active, tie_break=tie_break)]
     for step in range(1, budget + 1):
+        if designs[-1].objective <= enough:
+            break
         tried = [
             (solve_explicable(problem, (*active, state)).objective, state)
             for state in pool

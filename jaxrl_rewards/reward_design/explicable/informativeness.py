@@ -22,11 +22,15 @@ def potential_shaped_reward(
     discount: float,
     reward: Float[Array, "S A"],
     potential: Float[Array, "S"],
+    terminal: Bool[Array, "S"] | None = None,
 ) -> Float[Array, "S A"]:
     """`R̄(s, a) + γ Σ_s' T(s'|s, a) V(s') − V(s)`: dense, fully informative with V = V*.
 
-    Ng, Harada, Russell 1999; the baseline of Devidze et al., NeurIPS 2021.
+    With `terminal`, V counts as 0 where episodes end, without which shaping changes what is
+    optimal. Ng, Harada, Russell 1999; the baseline of Devidze et al., NeurIPS 2021.
     """
+    if terminal is not None:
+        potential = jnp.where(terminal, 0.0, potential)
     return reward + discount * transition @ potential - potential[:, None]
 
 
@@ -36,14 +40,18 @@ def finite_gaps(
     actions: Int[Array, "S"],
     horizons: Sequence[int],
     reward: Float[Array, "S A"],
+    terminal: Bool[Array, "S"] | None = None,
 ) -> Float[Array, "H S A"]:
     """`(A_h R)(s, a) = Q_h(s, π*(s)) − Q_h(s, a)` with `h + 1` rewards each, per horizon.
 
     By the recursion `Q_0 = R`, `Q_h = R + γ T Q_{h−1}(·, π*)`: no matrix of size S·A is built.
+    What `reward` says in `terminal` states counts nothing: nothing is paid after an episode's end.
     InputError for horizons that are empty or negative.
     """
     if not len(horizons) or min(horizons) < 0:
         raise InputError(f"horizons must be one or more numbers from 0 on, got {list(horizons)}")
+    if terminal is not None:
+        reward = jnp.where(jnp.asarray(terminal)[:, None], 0.0, reward)
     return _finite_gaps(transition, discount, actions, tuple(map(int, horizons)), reward)
 
 
@@ -70,15 +78,17 @@ def informativeness_exprd(
     reward: Float[Array, "S A"],
     *,
     optimal: Bool[Array, "S A"] | None = None,
+    terminal: Bool[Array, "S"] | None = None,
 ) -> Float[Array, ""]:
     """`I(R) = −1/(|H|·S) Σ_h Σ_s max(0, max_a [δ_s − (A_h R)(s, a)])`, at most 0.
 
     The inner maximum runs over all actions but π*(s), or, with `optimal`, over the actions that
     are not optimal, which is the objective of the programme (its margins are smaller by
-    1 + 1e-5). A state without such an action counts 0. Differentiable in `reward`. Devidze et
+    1 + 1e-5). A state without such an action counts 0, and what a `terminal` state pays counts
+    nothing. Differentiable in `reward`. Devidze et
     al., NeurIPS 2021, equation 5.
     """
-    gaps = finite_gaps(transition, discount, actions, horizons, reward)
+    gaps = finite_gaps(transition, discount, actions, horizons, reward, terminal)
     count = gaps.shape[-1]
     excluded = jax.nn.one_hot(jnp.asarray(actions), count, dtype=bool)
     if optimal is not None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxrl_rewards.core import InputError
-from jaxrl_rewards.core.tabular import TabularModel
+from jaxrl_rewards.core.tabular import TabularModel, continuing_transition
 from jaxrl_rewards.reward_design.explicable.gaps import finite_gap_matrices, gap_matrix
 from jaxrl_rewards.reward_design.explicable.planning import Target, target_of
 
@@ -21,6 +21,15 @@ METHOD = "highs-ds"
 """The arg-max is not unique: one fixed solver gives one reward."""
 ATTEMPTS = ((METHOD, True), (METHOD, False), ("highs-ipm", True))
 """Tried in order: presolve sometimes calls a programme infeasible by a rounding error."""
+USUAL_BOUND = 10.0
+"""Programmes are solved in units in which the reward's bound is this: the solver's tolerances are
+absolute."""
+SMALL_MARGIN = 1e-4
+"""In these units: rows with smaller margins are scaled up to it, or the tolerance would hide
+them."""
+ROOMS = (1e-9, 1e-7)
+"""By how much the objective may be worse when ties are broken, tried in order: the solver's own
+tolerance is 1e-7. Where both fail, its vertex stays."""
 TIE_BREAKS = ("solver", "least", "largest")
 
 
@@ -52,10 +61,14 @@ class DesignProblem:
     horizons: tuple[int, ...] = HORIZONS
     max_reward: float = 10.0
     """`|R(s, a)|` is at most this."""
+    terminal: np.ndarray | None = None
+    """Where episodes end, bool `[S]`: never rewarded, worth 0; None for nowhere."""
 
     def __post_init__(self):
-        if not self.max_reward > 0.0:
-            raise InputError(f"max_reward must be positive, got {self.max_reward}")
+        if not 0.0 < self.max_reward < np.inf:
+            raise InputError(f"max_reward must be positive and finite, got {self.max_reward}")
+        ends = np.zeros(len(self.optimal), bool) if self.terminal is None else self.terminal
+        object.__setattr__(self, "terminal", np.asarray(ends, bool))
 
     @classmethod
     def of(cls, model: TabularModel, target: Target | None = None, **options: Any) -> DesignProblem:
@@ -67,6 +80,7 @@ class DesignProblem:
             actions=target.actions,
             optimal=target.optimal,
             margins=target.margins,
+            terminal=model.terminal,
             **options,
         )
 
@@ -77,13 +91,45 @@ class DesignProblem:
 
     @functools.cached_property
     def infinite(self) -> np.ndarray:
-        """`A_∞`, `[S·A, S·A]`."""
-        return gap_matrix(self.transition, self.discount, self.actions)
+        """`A_∞`, `[S·A, S·A]`; what a terminal state pays counts nothing."""
+        found = gap_matrix(self.continuing, self.discount, self.actions)
+        return np.where(self._paid, found, 0.0)
 
     @functools.cached_property
     def finite(self) -> np.ndarray:
         """`A_h`, `[H, S·A, S·A]`."""
-        return finite_gap_matrices(self.transition, self.discount, self.actions, self.horizons)
+        found = finite_gap_matrices(self.continuing, self.discount, self.actions, self.horizons)
+        return np.where(self._paid, found, 0.0)
+
+    @functools.cached_property
+    def continuing(self) -> np.ndarray:
+        """`T` with episodes that end, `[S, A, S]`."""
+        return continuing_transition(self.transition, self.terminal)
+
+    @functools.cached_property
+    def usual(self) -> DesignProblem:
+        """The same problem in units in which `max_reward` is `USUAL_BOUND`."""
+        if self.max_reward == USUAL_BOUND:
+            return self
+        unit = self.max_reward / USUAL_BOUND
+        found = dataclasses.replace(self, margins=self.margins / unit, max_reward=USUAL_BOUND)
+        found.__dict__.update(infinite=self.infinite, finite=self.finite)
+        return found
+
+    @property
+    def open_states(self) -> tuple[int, ...]:
+        """The states in which there is something to choose: all that are not terminal."""
+        return tuple(int(s) for s in np.flatnonzero(~self.terminal))
+
+    @property
+    def row_scale(self) -> np.ndarray:
+        """What the rows of `A_∞ R ≥ δ` are multiplied by, `[S·A]`; 1 unless margins are tiny."""
+        positive = np.where(self.margins > 0.0, self.margins, SMALL_MARGIN)
+        return np.repeat(np.maximum(1.0, SMALL_MARGIN / positive), self.shape[1])
+
+    @property
+    def _paid(self) -> np.ndarray:
+        return np.repeat(~self.terminal, self.shape[1])
 
     def required_gaps(self, slack: float = 1.0) -> np.ndarray:
         """What `A_∞ R` must reach: `δ_s / slack`, 0 for optimal actions; `[S, A]`."""
@@ -95,12 +141,18 @@ class DesignProblem:
         return self.required_gaps(slack) - gaps
 
     def check_states(self, states: Sequence[int]) -> tuple[int, ...]:
-        """The states sorted and without repetition; InputError where one does not exist."""
+        """The states sorted and without repetition; InputError where one may not be rewarded."""
         wrong = [s for s in states if not 0 <= s < self.shape[0]]
         if wrong:
-            raise InputError(f"active state {wrong[0]} does not exist; there are {self.shape[0]}")
+            raise InputError(f"state {wrong[0]} does not exist; there are {self.shape[0]}")
+        ends = [s for s in states if self.terminal[s]]
+        if ends:
+            raise InputError(
+                f"state {ends[0]} is terminal: the episode is over there and nothing can be paid; "
+                "name the states from which it is reached"
+            )
         if not len(states):
-            raise InputError("there are no active states; name those that may be rewarded")
+            raise InputError("no states are given; name those that may be rewarded")
         return tuple(sorted({int(s) for s in states}))
 
 
@@ -122,41 +174,61 @@ def solve_explicable(
         raise InputError(
             f"tie_break {tie_break!r} is unknown; choose one of {', '.join(TIE_BREAKS)}"
         )
+    unit, problem = problem.max_reward / USUAL_BOUND, problem.usual
     states = problem.check_states(states)
+    columns = _columns(problem, states)
+    cost, rows, limit = _explicable_rows(problem, columns)
+    hinges = len(cost) - len(columns)
+    bounds = [(-problem.max_reward, problem.max_reward)] * len(columns) + [(0.0, None)] * hinges
+    solution, objective = _solve(problem, unit, states, columns, cost, rows, limit, bounds)
+    if tie_break != "solver":
+        break_tie = _least_sum if tie_break == "least" else _largest_sum
+        rows = sparse.vstack([rows, sparse.csr_matrix(cost)]).tocsr()
+        for room in ROOMS:
+            most = objective + room * max(1.0, abs(objective))
+            found = break_tie(rows, np.append(limit, most), bounds, len(columns))
+            if found is not None:
+                solution = found
+                break
+    return Design(
+        reward=unit * _fill(problem, columns, solution[: len(columns)]),
+        objective=unit * float(objective),
+        states=states,
+    )
+
+
+def _columns(problem: DesignProblem, states: Sequence[int]) -> np.ndarray:
+    """Places of the states' actions in the order `s·A + a`."""
+    actions = problem.shape[1]
+    return (np.asarray(states)[:, None] * actions + np.arange(actions)).reshape(-1)
+
+
+def _explicable_rows(problem: DesignProblem, columns: np.ndarray) -> tuple[np.ndarray, Any, Any]:
+    """Cost, rows and limits over the rewards in `columns`, then one hinge per horizon and state."""
+    from scipy import sparse
+
     count, actions = problem.shape
-    columns = (np.asarray(states)[:, None] * actions + np.arange(actions)).reshape(-1)
     margins = problem.margins / SLACK
     asked = np.flatnonzero(~problem.optimal.reshape(-1))
     of_state = asked // actions
     hinges = len(problem.horizons) * count
+    scale = problem.row_scale
     blocks = [
         sparse.hstack(
             [
-                sparse.csr_matrix(-problem.infinite[:, columns]),
+                sparse.csr_matrix(-scale[:, None] * problem.infinite[:, columns]),
                 sparse.csr_matrix((count * actions, hinges)),
             ]
         )
     ]
-    limits = [-problem.required_gaps(SLACK).reshape(-1)]
+    limits = [-scale * problem.required_gaps(SLACK).reshape(-1)]
     for index, matrix in enumerate(problem.finite):
         place = (np.arange(len(asked)), index * count + of_state)
         hinge = sparse.csr_matrix((-np.ones(len(asked)), place), shape=(len(asked), hinges))
         blocks.append(sparse.hstack([sparse.csr_matrix(-matrix[asked][:, columns]), hinge]))
         limits.append(-margins[of_state])
     rows, limit = sparse.vstack(blocks).tocsr(), np.concatenate(limits)
-    cost = np.concatenate([np.zeros(len(columns)), np.full(hinges, 1.0 / hinges)])
-    bounds = [(-problem.max_reward, problem.max_reward)] * len(columns) + [(0.0, None)] * hinges
-    solution, objective = _solve(problem, states, columns, cost, rows, limit, bounds)
-    if tie_break != "solver":
-        break_tie = _least_sum if tie_break == "least" else _largest_sum
-        room = objective + 1e-9 * max(1.0, abs(objective))
-        rows = sparse.vstack([rows, sparse.csr_matrix(cost)]).tocsr()
-        solution = break_tie(rows, np.append(limit, room), bounds, len(columns))
-    return Design(
-        reward=_fill(problem, columns, solution[: len(columns)]),
-        objective=float(objective),
-        states=states,
-    )
+    return np.concatenate([np.zeros(len(columns)), np.full(hinges, 1.0 / hinges)]), rows, limit
 
 
 def solve_linear(
@@ -168,21 +240,23 @@ def solve_linear(
     `features` `[S, K]` the reward is `features · w`, one `w` per feature and action. InputError
     where no reward is feasible. Devidze et al., AAMAS 2024, equation 7.
     """
+    unit, problem = problem.max_reward / USUAL_BOUND, problem.usual
     count, actions = problem.shape
-    states = tuple(range(count))
+    states = problem.open_states
     if features is None:
-        basis = np.eye(count * actions)
+        basis = np.eye(count * actions)[:, _columns(problem, states)]
     else:
         features = np.asarray(features, np.float64)
         if features.ndim != 2 or len(features) != count:
             raise InputError(f"features have shape {features.shape}; {count} rows are needed")
+        features = np.where(problem.terminal[:, None], 0.0, features)
         basis = np.kron(features, np.eye(actions))
         states = tuple(int(s) for s in np.flatnonzero(np.any(features != 0.0, axis=1)))
     flat = np.asarray(weights, np.float64).reshape(-1)
     scale = float(np.abs(flat).max())
     cost = -(flat / scale if scale > 0.0 else flat) @ basis
-    rows = -problem.infinite @ basis
-    limit = -problem.required_gaps().reshape(-1)
+    rows = -problem.row_scale[:, None] * (problem.infinite @ basis)
+    limit = -problem.row_scale * problem.required_gaps().reshape(-1)
     largest = problem.max_reward
     if features is None:
         bounds = [(-largest, largest)] * basis.shape[1]
@@ -191,21 +265,23 @@ def solve_linear(
         rows = np.concatenate([rows, basis[used], -basis[used]])
         limit = np.concatenate([limit, np.full(2 * len(used), largest)])
         bounds = [(None, None)] * basis.shape[1]
-    solution, _ = _solve(problem, states, basis, cost, rows, limit, bounds)
-    reward = (basis @ solution).reshape(count, actions)
+    solution, _ = _solve(problem, unit, states, basis, cost, rows, limit, bounds)
+    reward = unit * (basis @ solution).reshape(count, actions)
     return Design(reward=reward, objective=float(flat @ reward.reshape(-1)), states=states)
 
 
-def _solve(problem, states, columns, cost, rows, limit, bounds) -> tuple[np.ndarray, float]:
+def _solve(problem, unit, states, columns, cost, rows, limit, bounds) -> tuple[np.ndarray, float]:
     result = _minimise(cost, rows, limit, bounds)
     if result.status == 0:
         return result.x, result.fun
     if result.status == 2:
-        raise InputError(_explain(problem, states, columns))
+        raise InputError(_explain(problem, unit, states, columns))
     raise InputError(f"the linear programme was not solved: {result.message}")
 
 
-def _explain(problem: DesignProblem, states: tuple[int, ...], columns: np.ndarray) -> str:
+def _explain(
+    problem: DesignProblem, unit: float, states: tuple[int, ...], columns: np.ndarray
+) -> str:
     """Which required gap cannot be kept, by the programme with the least total violation."""
     from scipy.optimize import linprog
 
@@ -223,19 +299,23 @@ def _explain(problem: DesignProblem, states: tuple[int, ...], columns: np.ndarra
         bounds=[(None, None)] * free + [(0.0, None)] * size,
         method=METHOD,
     )
-    violation = result.x[free:].reshape(problem.shape)
+    largest = unit * problem.max_reward
+    if result.x is None:
+        return f"the solver finds no reward with |R| <= {largest:g}; raise max_reward"
+    violation = unit * result.x[free:].reshape(problem.shape)
     state, action = np.unravel_index(int(np.argmax(violation)), problem.shape)
+    needed = unit * problem.required_gaps()[state, action]
     shown = f"{len(states)} states" if len(states) > 12 else f"states {list(states)}"
     return (
-        f"no reward on {shown} with |R| <= {problem.max_reward:g} keeps the target policy optimal: "
-        f"in state {state} action {action} stays {violation[state, action]:.3g} short of the gap "
-        f"{problem.required_gaps()[state, action]:.3g}; add active states (the goals first), raise "
-        "max_reward, or list ties among optimal actions"
+        f"no reward on {shown} with |R| <= {largest:g} keeps the best actions best: "
+        f"in state {state} the best action should be better than action {action} by "
+        f"{needed:.3g}, and {violation[state, action]:.3g} of it is missing; reward more states "
+        "(the goals first), raise max_reward, or list ties among optimal actions"
     )
 
 
-def _least_sum(rows, limit, bounds, free) -> np.ndarray:
-    """A point of the polyhedron whose first `free` entries have the least absolute sum."""
+def _least_sum(rows, limit, bounds, free) -> np.ndarray | None:
+    """The point of the polyhedron whose first `free` entries have the least absolute sum."""
     from scipy import sparse
 
     size = rows.shape[1]
@@ -250,21 +330,20 @@ def _least_sum(rows, limit, bounds, free) -> np.ndarray:
     ).tocsr()
     cost = np.concatenate([np.zeros(size), np.ones(free)])
     limit = np.concatenate([limit, np.zeros(2 * free)])
-    return _optimum(cost, split, limit, [*bounds, *([(0.0, None)] * free)])[:size]
+    found = _optimum(cost, split, limit, [*bounds, *([(0.0, None)] * free)])
+    return None if found is None else found[:size]
 
 
-def _largest_sum(rows, limit, bounds, free) -> np.ndarray:
-    """A point of the polyhedron whose first `free` entries have the largest sum."""
+def _largest_sum(rows, limit, bounds, free) -> np.ndarray | None:
+    """The point of the polyhedron whose first `free` entries have the largest sum."""
     cost = np.zeros(rows.shape[1])
     cost[:free] = -1.0
     return _optimum(cost, rows, limit, bounds)
 
 
-def _optimum(cost, rows, limit, bounds) -> np.ndarray:
+def _optimum(cost, rows, limit, bounds) -> np.ndarray | None:
     result = _minimise(cost, rows, limit, bounds)
-    if result.status != 0:
-        raise InputError(f"ties between optimal rewards were not broken: {result.message}")
-    return result.x
+    return result.x if result.status == 0 else None
 
 
 def _minimise(cost, rows, limit, bounds) -> Any:

@@ -76,7 +76,7 @@ def softmax_policy(theta: Float[Array, "S A"]) -> Float[Array, "S A"]:
 
 def play(key: jax.Array, sampler: Sampler, policy: Float[Array, "S A"], steps: int) -> Episode:
     """One episode of a policy, cut after `steps` steps."""
-    units = jax.random.uniform(key, (steps + 1, 2))
+    units = jax.random.uniform(key, (steps + 1, 2), dtype=jnp.float32)
     cumulative = jnp.cumsum(policy, axis=-1)
     cumulative = cumulative / cumulative[:, -1:]
 
@@ -243,14 +243,15 @@ def q_learning(
         raise InputError(f"ties {ties!r} is unknown; choose first or random")
     if episodes < 1 or every < 1 or episodes % every:
         raise InputError(f"episodes={episodes} must be a positive multiple of every={every}")
+    reward = jnp.asarray(reward)
     shape = reward.shape
 
     def episode(q_values, key):
         key_start, key_units, key_ties = jax.random.split(key, 3)
-        units = jax.random.uniform(key_units, (steps, 3))
-        noise = jax.random.uniform(key_ties, (steps, shape[1]))
+        units = jax.random.uniform(key_units, (steps, 3), dtype=jnp.float32)
+        noise = jax.random.uniform(key_ties, (steps, shape[1]), dtype=jnp.float32)
         noise = noise if ties == "random" else jnp.zeros_like(noise)
-        first = draw_start(sampler, jax.random.uniform(key_start, ()))
+        first = draw_start(sampler, jax.random.uniform(key_start, (), dtype=jnp.float32))
 
         def step(carry, drawn):
             q_values, state, over = carry
@@ -267,7 +268,7 @@ def q_learning(
             q_values = q_values.at[state, action].add(change)
             return (q_values, following, over | ended), None
 
-        start = (q_values, first, jnp.zeros((), bool))
+        start = (q_values, first, sampler.terminal[first])
         return jax.lax.scan(step, start, (units, noise))[0][0], None
 
     def point(q_values, keys):

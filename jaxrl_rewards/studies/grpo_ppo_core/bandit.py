@@ -62,11 +62,11 @@ class ContextualBandit:
     def reset(self, key: jax.Array, params: BanditParams) -> tuple[BanditState, TimeStep]:
         """Draw a context."""
         key_context, key_noise = jax.random.split(key)
-        context = jnp.clip(jax.random.normal(key_context, (4,)), -5.0, 5.0)
+        context = jnp.clip(jax.random.normal(key_context, (4,), dtype=jnp.float32), -5.0, 5.0)
         state = BanditState(
             context=context,
             means=jax.nn.sigmoid(context @ self.weights),
-            noise=0.1 * jax.random.normal(key_noise, (8,)),
+            noise=0.1 * jax.random.normal(key_noise, (8,), dtype=jnp.float32),
         )
         return state, first_timestep(context, params.reward.names, {})
 

@@ -44,12 +44,12 @@ def identities(keys: jax.Array) -> dict[str, jax.Array]:
     """
 
     def one(key):
-        scores = jax.random.normal(key, (8,))
+        scores = jax.random.normal(key, (8,), dtype=jnp.float32)
         grpo, drgrpo, rloo = (
             group_advantages(scores, mode=mode) for mode in ("grpo", "dr_grpo", "rloo")
         )
         cosine = jnp.vdot(grpo, rloo) / (jnp.linalg.norm(grpo) * jnp.linalg.norm(rloo))
-        loss = jax.random.normal(jax.random.fold_in(key, 1), (4, 6))
+        loss = jax.random.normal(jax.random.fold_in(key, 1), (4, 6), dtype=jnp.float32)
         mask = (jnp.arange(6) < jnp.array([[6], [4], [2], [1]])).astype(jnp.float32)
         token = token_mean(loss, mask)
         doubled = token_mean(jnp.tile(loss, (2, 1)), jnp.tile(mask, (2, 1)))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_rewards import credit, losses
+from tests.credit.conventions import gae_brax, gae_single_done
 from tests.losses.named import aggregate, policy_loss
 from tests.reference.vectors import number_array
 
@@ -71,7 +72,7 @@ def _gae_env(x):
 def _gae_done(x):
     names = ("rewards", "values", "last_value", "done")
     advantages, targets = _time_major(
-        credit.gae_single_done,
+        gae_single_done,
         *(_f32(x[n]) for n in names),
         discount=x["gamma"],
         trace_decay=x["lam"],
@@ -82,7 +83,7 @@ def _gae_done(x):
 def _gae_brax(x):
     names = ("rewards", "values", "bootstrap_value", "termination", "truncation")
     targets, advantages = _time_major(
-        credit.gae_brax,
+        gae_brax,
         *(_f32(x[n]) for n in names),
         discount=x["discount"],
         trace_decay=x["lambda_"],

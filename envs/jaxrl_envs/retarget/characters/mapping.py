@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 from pathlib import Path
 from typing import Any
 
 from jaxrl_envs.retarget.characters.record import HUMAN_JOINTS, KEYPOINTS
 from jaxrl_rewards.core import InputError
+from jaxrl_rewards.core.json_files import read_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,13 +67,7 @@ _REQUIRED = ("name", "root", "joints", "keypoints", "feet")
 def read_mapping(path: str | Path) -> Mapping:
     """Read a mapping file. InputError names the file, the field, the value and the remedy."""
     path = Path(path)
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"mapping {path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise InputError(f"mapping {path} is not valid JSON: {error}") from error
-    return mapping_from(values, str(path))
+    return mapping_from(read_json(path, finite=False), str(path))
 
 
 def mapping_from(values: Any, where: str) -> Mapping:

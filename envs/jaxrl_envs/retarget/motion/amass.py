@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import math
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
-from jaxrl_envs.retarget.motion.files import read_bytes
 from jaxrl_envs.retarget.motion.record import Motion, build_motion
 from jaxrl_envs.retarget.motion.roles import SMPL_NAMES, SMPL_ROLES
 from jaxrl_rewards.core import InputError
+from jaxrl_rewards.core.npz import read_npz
 from jaxrl_rewards.core.rotations import quat_from_rotvec, quat_multiply
 
 _PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
@@ -27,7 +24,6 @@ _OFFSETS = {
 """A grown-up in T pose: x ahead, y left (mirrored on the right), z up, metres."""
 _RATES = ("mocap_framerate", "mocap_frame_rate")
 _BODY = 3 * len(SMPL_NAMES)
-_MOST_BYTES = 2 << 30
 # Our rest pose (x ahead, z up) turned into SMPL's own (z ahead, y up), which its root then turns.
 _TO_SMPL = np.array([0.5, -0.5, -0.5, -0.5])
 
@@ -41,7 +37,7 @@ def read_amass(path: str | Path, *, ground: bool = True) -> Motion:
     names the file, the key or frame, and the remedy.
     """
     path = Path(path)
-    arrays = _arrays(path)
+    arrays = read_npz(path, optional=("poses", "trans", *_RATES))
     poses, trans = (_numbers(arrays, key, path) for key in ("poses", "trans"))
     rate_key = next((key for key in _RATES if key in arrays), None)
     if rate_key is None:
@@ -84,29 +80,6 @@ def read_amass(path: str | Path, *, ground: bool = True) -> Motion:
 def _offset(name: str) -> tuple[float, float, float]:
     x, y, z = _OFFSETS[name.split("_")[-1]]
     return x, (-y if name.startswith("R_") else y), z
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an archive that are asked for; never unpickles."""
-    content = read_bytes(path)
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            size = sum(part.file_size for part in archive.infolist())
-            if size > _MOST_BYTES:
-                raise InputError(f"{path} unpacks to {size} bytes; cut it into clips below 2 GiB")
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            keys = {"poses", "trans", *_RATES} & set(archive.files)
-            return {key: archive[key] for key in keys}
-    except InputError:
-        raise
-    except (
-        ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, SyntaxError,
-        NotImplementedError, RuntimeError, MemoryError, TypeError, OverflowError,
-    ) as error:  # fmt: skip
-        raise InputError(
-            f"{path} is not a readable .npz archive of numbers ({' '.join(str(error).split())}); "
-            "download it again"
-        ) from error
 
 
 def _numbers(arrays: dict[str, np.ndarray], key: str, path: Path) -> np.ndarray:

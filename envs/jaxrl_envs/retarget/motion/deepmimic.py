@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxrl_envs.retarget.motion.files import read_text
+from jaxrl_envs.retarget.motion.files import LARGEST_FILE, read_text
 from jaxrl_envs.retarget.motion.record import Motion, build_motion
 from jaxrl_envs.retarget.motion.roles import DEEPMIMIC_NAMES, DEEPMIMIC_ROLES
 from jaxrl_rewards.core import InputError
+from jaxrl_rewards.core.json_files import parse_json
 from jaxrl_rewards.core.rotations import quat_about
 
 _NUMBERS = 44
@@ -42,10 +42,7 @@ def read_deepmimic(path: str | Path) -> Motion:
     """
     path = Path(path)
     text = read_text(path)
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid JSON ({error}); export the motion again") from error
+    content = parse_json(text, path, finite=False, limit_bytes=LARGEST_FILE)
     frames = _frames(content, path)
     quats = {
         name: _upright(frames[:, start : start + 4], f"{path}: {name}")

@@ -111,7 +111,7 @@ def sample_start(
     first, second = jax.random.split(key)
     clip = jax.random.categorical(first, jnp.log(jnp.maximum(shares, 1e-30)))
     room = jnp.maximum(jnp.asarray(library.durations)[clip] - margin, 0.0)
-    return clip, jax.random.uniform(second) * room
+    return clip, jax.random.uniform(second, dtype=jnp.float32) * room
 
 
 def look_up(library: MotionLibrary, clip: Int[Array, ""], time: Float[Array, ""]) -> Any:
