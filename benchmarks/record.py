@@ -28,7 +28,7 @@ from typing import Any
 from benchmarks import report
 from jaxrl_rewards.core.files import atomic_write_bytes, atomic_write_json
 from jaxrl_rewards.studies.registry import get, slugs
-from jaxrl_rewards.studies.reproduce import judged_again, with_second_key
+from jaxrl_rewards.studies.reproduce import judged_again, settings_of, with_second_key
 
 STEPS = (
     *("studies", "second_keys", "judge", "pointing", "reference", "gui", "ppo", "oni"),
@@ -108,6 +108,10 @@ def record_study(slug: str, folder: Path) -> bool:
 def record_second(slug: str, folder: Path, key: int) -> bool:
     """Reproduce a study on another root key; add what it measured to the stored JSON file."""
     name = f"study-{slug}.json"
+    stored = json.loads((folder / name).read_text(encoding="utf-8"))["config"]
+    if settings_of(stored) != settings_of(get(slug).config):
+        print(f"{slug} is stored with other settings than it has now; record it first")
+        return False
     with tempfile.TemporaryDirectory() as temporary:
         if not reproduce(slug, Path(temporary), key):
             return False

@@ -111,17 +111,48 @@ def weight_maps(
 
 
 def weight_rows(
-    phi: AlignedReward, features: Callable[[Array], Float[Array, "D"]], term: str, points: int = 11
+    rewards: Mapping[str, AlignedReward],
+    features: Callable[[Array], Float[Array, "D"]],
+    terms: Mapping[str, str],
+    points: int = 11,
 ) -> list[dict[str, Any]]:
-    """Rows `{"seed", "term", "state", "weight"}` on a grid of the unit square, rounded, of rewards
-    with a leading seed axis and one auxiliary `term`; the free term is called "free"."""
+    """Rows `{"arm", "seed", "term", "state", "weight"}` on a grid of the unit square, rounded.
+
+    `rewards` have a leading seed axis and one auxiliary term each, called `terms[arm]`; the free
+    term is called "free".
+    """
     rows = []
-    for seed in range(phi.bias.shape[0]):
-        one = jax.tree.map(lambda leaf, i=seed: leaf[i], phi)
-        for row in weight_table(one, unit_square(points), features, (term,)):
-            state = [round(value, 3) for value in row["state"]]
-            rows.append({"seed": seed, **row, "state": state, "weight": round(row["weight"], 4)})
+    for arm, phi in rewards.items():
+        for seed in range(phi.bias.shape[0]):
+            one = jax.tree.map(lambda leaf, i=seed: leaf[i], phi)
+            for row in weight_table(one, unit_square(points), features, (terms[arm],)):
+                state = [round(value, 3) for value in row["state"]]
+                cut = {"state": state, "weight": round(row["weight"], 4)}
+                rows.append({"arm": arm, "seed": seed, **row, **cut})
     return rows
+
+
+def draw_weight_maps(
+    figure: Any,
+    rewards: Mapping[str, AlignedReward],
+    features: Callable[[Array], Float[Array, "D"]],
+    terms: Mapping[str, str],
+    boxes: Mapping[str, Any],
+    start: tuple[float, float],
+) -> None:
+    """One column per arm: mean over seeds of the auxiliary weight (top) and of φ_0 (below).
+
+    `rewards` and `terms` as for `weight_rows`, `boxes` as for `draw_weight_map`; `start` is marked
+    with a cross.
+    """
+    figure.set_size_inches(3.1 * len(rewards), 6.4)
+    axes = figure.subplots(2, len(rewards), squeeze=False)
+    for column, (arm, phi) in enumerate(rewards.items()):
+        free, auxiliary = weight_maps(phi, features).mean(axis=0)
+        named = {f"weight of {terms[arm]}": auxiliary, "free term": free}
+        for axis, (name, values) in zip(axes[:, column], named.items(), strict=True):
+            draw_weight_map(axis, values, boxes, f"{arm}\n{name}")
+            axis.plot(*start, "k+", ms=9)
 
 
 def draw_weight_map(axis: Any, values: np.ndarray, boxes: Mapping[str, Any], title: str) -> None:

@@ -71,6 +71,16 @@ class BarfiConfig:
                 f"{self.episodes_per_round} episodes"
             )
 
+    @property
+    def budget(self) -> dict[str, int]:
+        """What a run spends: episodes, steps of the policy, steps of the reward."""
+        steps = self.warmup_rounds * self.warmup_steps + self.rounds * self.inner_steps
+        return {
+            "episodes": (self.warmup_rounds + self.rounds) * self.episodes_per_round,
+            "policy steps": steps + self.switch_steps,
+            "outer steps": self.rounds,
+        }
+
 
 @record
 class RestartRule:

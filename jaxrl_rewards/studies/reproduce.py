@@ -106,12 +106,18 @@ SECOND = (
 )
 
 
+def settings_of(config: Any) -> dict[str, Any]:
+    """All settings of a configuration, live or stored, but its root key (`root_seed` once)."""
+    given = jsonable(config)
+    return {name: value for name, value in given.items() if name not in ("root_key", "root_seed")}
+
+
 def with_second_key(record: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     """The record accompanied by what a run on another key measured (`second`, a record too).
 
     ValueError unless the two are of one study and its same settings, on different keys.
     """
-    settings, others = ({**part["config"], "root_key": None} for part in (record, second))
+    settings, others = (settings_of(part["config"]) for part in (record, second))
     if record["slug"] != second["slug"] or settings != others:
         raise ValueError(f"{record['slug']}: the second run has other settings than the first")
     if record["root_key"] == second["root_key"]:

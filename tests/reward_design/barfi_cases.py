@@ -53,4 +53,6 @@ def policy(size=2, actions=3):
 
 def settings_of(learner, **changes):
     arm = dataclasses.replace(barfi_arms.ARMS["B: wrong weights, BARFI"], **changes)
-    return barfi_arms.arm_settings(learner, arm, study.BarfiStudyConfig(), jax.random.key(0))
+    keys = jax.random.split(jax.random.key(0), 1)
+    settings = barfi_arms.arm_settings(learner, arm, study.BarfiStudyConfig(), keys)
+    return jax.tree.map(lambda leaf: leaf[0], settings)

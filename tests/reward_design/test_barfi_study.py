@@ -98,8 +98,11 @@ def test_the_study_writes_its_table_maps_and_rows(tmp_path, monkeypatch):
 
 def test_settings_by_name_default_to_a_rule_that_never_starts_anew(square):
     config = study.BarfiStudyConfig()
-    found = of.arm_settings(square, of.ARMS[of.WRONG], config, jax.random.key(0))
-    assert float(found.restart.threshold) == -np.inf and found.restart.patience.dtype == jnp.int32
+    keys = jax.random.split(jax.random.key(0), 1)
+    found = of.arm_settings(square, of.ARMS[of.WRONG], config, keys)
+    assert (
+        found.restart.threshold.tolist() == [-np.inf] and found.restart.patience.dtype == jnp.int32
+    )
     start = barfi_loop.reward_start(square.size, [1.0])
     bare = square.settings(
         {"goal": 1.0}, {"bonus": 1.0}, start=start, warmup=start, alpha=1e-3, gamma=0.9,

@@ -225,6 +225,9 @@ def test_a_second_key_accompanies_the_first():
     other = {**second, "config": {**second["config"], "gap": 2.0}}
     with pytest.raises(ValueError, match="other settings"):
         with_second_key(first, other)
+    named = {name: value for name, value in first["config"].items() if name != "root_key"}
+    once = {**first, "config": {**named, "root_seed": 0}}
+    assert with_second_key(once, second)["second_key"] == both["second_key"]
     stored = json.loads(json.dumps(jsonable(both)))
     again = judged_again(toy_study(), stored)
     assert again == stored

@@ -64,24 +64,28 @@ SHARED = ("policy_rate", "entropy", "gamma", "discount_penalty", "reward_penalty
 """Numbers that all arms take from the study's configuration."""
 
 
-def arm_settings(learner: Barfi, arm: Arm, config: Any, key: jax.Array) -> BarfiSettings:
-    """The numbers of an arm; `key` is used for randomly drawn weights only."""
-    drawn, size = arm.start is None, learner.size
-    rate = config.restart_reward_rate if arm.restart else config.reward_rate
+def arm_settings(learner: Barfi, arm: Arm, config: Any, keys: jax.Array) -> BarfiSettings:
+    """The numbers of an arm for the seeds with these keys `[N]`; leaves have that leading axis."""
+    size, rate = learner.size, config.restart_reward_rate if arm.restart else config.reward_rate
     rate = rate if arm.outer else 0.0
     rule = {"patience": config.restart_patience, "warmup": config.restart_warmup}
     rule |= {"keep": config.restart_keep}
     if arm.restart:
         rule |= {"threshold": config.restart_threshold, "signal": config.restart_signal}
-    return learner.settings(
-        {"time": 0.1, "goal": 100.0},
-        {arm.auxiliary: TERM_SCALE[arm.auxiliary]},
-        warmup=reward_start(size, [arm.warmup]),
-        start=random_reward_start(size, key) if drawn else reward_start(size, [arm.start]),
-        restart=rule,
-        reward_rate=rate,
-        discount_rate=rate,
-        alpha=config.neumann_alpha,
-        potential=arm.potential,
-        **{name: getattr(config, name) for name in SHARED},
-    )
+
+    def of_seed(key: jax.Array) -> BarfiSettings:
+        drawn = random_reward_start(size, jax.random.fold_in(key, 1))
+        return learner.settings(
+            {"time": 0.1, "goal": 100.0},
+            {arm.auxiliary: TERM_SCALE[arm.auxiliary]},
+            warmup=reward_start(size, [arm.warmup]),
+            start=drawn if arm.start is None else reward_start(size, [arm.start]),
+            restart=rule,
+            reward_rate=rate,
+            discount_rate=rate,
+            alpha=config.neumann_alpha,
+            potential=arm.potential,
+            **{name: getattr(config, name) for name in SHARED},
+        )
+
+    return jax.vmap(of_seed)(keys)

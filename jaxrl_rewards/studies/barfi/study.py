@@ -13,6 +13,7 @@ from jaxrl_rewards.core import InputError
 from jaxrl_rewards.core.files import atomic_write_json
 from jaxrl_rewards.networks.cosine_basis import cosine_basis
 from jaxrl_rewards.reward_design.barfi_diagnostics import (
+    draw_weight_maps,
     run_numbers,
     solver_cosines,
     weight_rows,
@@ -31,11 +32,11 @@ from jaxrl_rewards.studies.barfi.arms import (
     arm_settings,
 )
 from jaxrl_rewards.studies.barfi.claim import CLAIMS, claim
-from jaxrl_rewards.studies.barfi.figure import draw_maps
 from jaxrl_rewards.studies.shared.arms import per_seed
 from jaxrl_rewards.studies.shared.panels import windows
 from jaxrl_rewards.studies.shared.sizes import at_least
 
+TERMS = {name: arm.auxiliary for name, arm in ARMS.items()}
 MAPPED = (WRONG, ZERO, OFFICIAL, RECOVERED, HELPFUL)
 WINDOW, BATCH = 20, 64
 """Rounds per point of a curve, and seeds at once where there are many."""
@@ -119,7 +120,7 @@ def run(config: BarfiStudyConfig, report) -> StudyResult:
     centre = jnp.full((2,), 0.5)
     report("compiling", 0.0)
     for number, name in enumerate(ARMS):
-        settings = batch_settings(learner, name, config, keys)
+        settings = arm_settings(learner, ARMS[name], config, keys)
         found = program(keys, settings, params)
         table[name] = per_seed(run_numbers(learner, found, centre, config.restart_warmup))
         if name == WRONG:
@@ -135,46 +136,32 @@ def run(config: BarfiStudyConfig, report) -> StudyResult:
         for start in range(0, config.equal_seeds, BATCH):
             report(f"{name}, many seeds", 0.5 + 0.25 * (number + start / config.equal_seeds))
             some = every[start : start + BATCH]
-            found = program(some, batch_settings(learner, name, config, some), params)
+            found = program(some, arm_settings(learner, ARMS[name], config, some), params)
             final += run_numbers(learner, found, centre, 0)["final_return"].tolist()
         table[name + MANY] = {"final_return": final}
     size = learner.config.episodes_per_round
-    rows = [
-        {"arm": name, **row}
-        for name, phi in rewards.items()
-        for row in weight_rows(phi, cosine_basis, ARMS[name].auxiliary)
-    ]
+    rows = weight_rows(rewards, cosine_basis, TERMS)
+    goal, bonus = params.goal_box, params.bonus_box
     return StudyResult(
         arms=table,
         curves={
             "primary return": windows(returns, WINDOW, size, "episode"),
             "auxiliary weight over visited states": windows(weights, WINDOW, size, "episode"),
         },
-        budget=budget(learner.config),
-        figures={
-            "barfi_weights.png": lambda f: draw_maps(f, rewards, params.goal_box, params.bonus_box)
-        },
+        budget=learner.config.budget,
+        figures={"barfi_weights.png": lambda figure: draw_maps(figure, rewards, goal, bonus)},
         files={"barfi_weights.json": lambda path: atomic_write_json(path, rows)},
     )
 
 
-def batch_settings(learner: Barfi, name: str, config: BarfiStudyConfig, keys: jax.Array) -> Any:
-    """The numbers of an arm for each of the seeds with these keys."""
-
-    def one(key):
-        return arm_settings(learner, ARMS[name], config, jax.random.fold_in(key, 1))
-
-    return jax.vmap(one)(keys)
-
-
-def budget(config: BarfiConfig) -> dict[str, Any]:
-    """What every arm spends."""
-    steps = config.warmup_rounds * config.warmup_steps + config.rounds * config.inner_steps
-    return {
-        "episodes": (config.warmup_rounds + config.rounds) * config.episodes_per_round,
-        "policy steps": steps + config.switch_steps,
-        "outer steps": config.rounds,
-    }
+def draw_maps(figure: Any, rewards: dict[str, Any], goal: Any, bonus: Any) -> None:
+    """The learned weights over the square, by arm."""
+    boxes = {"green": goal, "black": bonus}
+    draw_weight_maps(figure, rewards, cosine_basis, TERMS, boxes, (0.125, 0.125))
+    figure.suptitle(
+        "Learned weights, mean over seeds (green: goal, black: bonus box, +: start)", fontsize=10
+    )
+    figure.tight_layout(rect=(0, 0, 1, 0.97))
 
 
 STUDY = Study(
