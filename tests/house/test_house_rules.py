@@ -237,17 +237,26 @@ def test_what_a_package_offers_exists_and_is_documented(package):
             assert not generated, f"{package}.{name} has no docstring of its own"
 
 
+def python_blocks() -> list[str]:
+    """The Python blocks of the README."""
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_example_of_the_readme_runs(tmp_path, monkeypatch):
-    """The first Python block, with its numbers of updates, steps and worlds cut down."""
-    readme = REPOSITORY / "README.md"
-    block = re.search(r"```python\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
-    assert block, "README.md has no Python example"
+@pytest.mark.parametrize("number", range(len(python_blocks())))
+def test_the_examples_of_the_readme_run(number, tmp_path, monkeypatch):
+    """Every Python block by itself, its numbers of updates and steps cut down."""
     source = re.sub(
         r"\b(total_updates|updates|total_steps|steps)=([\d_]+)",
         lambda match: f"{match[1]}={min(int(match[2]), 4)}",
-        block[1],
+        python_blocks()[number],
     )
+    source = source.replace("range(recipe.updates)", "range(3)")
     monkeypatch.chdir(tmp_path)
     exec(compile(source, "README.md", "exec"), {"__name__": "example"})
+
+
+def test_the_readme_has_examples():
+    assert len(python_blocks()) >= 3
