@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from jaxrl_rewards.core import InputError
+from jaxrl_rewards.studies.shared.sizes import at_least
 
 MODELS = ("retrieval", "classification", "template", "ranking", "count bonus", "none")
 POLICIES = ("tabular", "neural")
@@ -99,9 +100,7 @@ class OniConfig:
     """Which arms to run; the claim needs all but the last kinds shown for comparison."""
 
     def __post_init__(self):
-        for name in ("seeds", "num_envs", "unroll_length", "texts_per_update"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        at_least(self, 1, "seeds", "num_envs", "unroll_length", "texts_per_update")
         unknown = [name for name in self.arms if name not in ARMS]
         if unknown or not self.arms:
             raise InputError(f"unknown arm {unknown}; choose among {', '.join(ARMS)}")
@@ -109,3 +108,20 @@ class OniConfig:
     def updates(self, arm: Arm) -> int:
         """Updates that an arm is trained for."""
         return max(1, round(self.update_scale * arm.updates))
+
+
+PANELS = {
+    "success: both parts are needed": (
+        *("ONI", "extrinsic only", "reward-free (c_e = 0)", "labels without count"),
+        *("count without labels", "five rooms, ONI"),
+    ),
+    "success: imperfect annotators": (
+        *("ONI", "noise 10 %", "noise 20 %", "garbage 20 %", "latency x 10"),
+        *("annotator dies after 12", "annotator dies after 4"),
+    ),
+    "success: reward models and policies": (
+        *("classification", "ranking", "numbered, retrieval", "numbered, classification"),
+        *("numbered, by template", "neural policy", "neural policy, extrinsic only"),
+    ),
+}
+"""Which arms' curves stand together."""
