@@ -26,7 +26,6 @@ def main(arguments: Sequence[str]) -> int:
         "pointing policy that ships with the package.",
     )
     parser.add_argument("run", help="folder of a run, or `gui`")
-    parser.add_argument("--data", type=Path, help="GUI: folder or JSON file in ScreenSpot format")
     parser.add_argument(
         "--episodes",
         type=int,
@@ -68,8 +67,6 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError(f"--seed must be between 0 and 2**32 - 1, got {options.seed}")
     if options.run in found and found[options.run].ships:
         return found[options.run].evaluate(None, options)
-    if options.run == "gui":
-        return evaluate_gui(None, options)
     folder = Path(options.run)
     if not folder.is_dir():
         raise InputError(f"there is no run at {folder}; give a run's folder, or `gui`")
@@ -77,8 +74,6 @@ def main(arguments: Sequence[str]) -> int:
     for train in found.values():
         if train.evaluate is not None and train.owns(folder, stored):
             return train.evaluate(folder, options)
-    if (folder / "gui_reader.npz").exists():
-        return evaluate_gui(folder / "gui_reader.npz", options)
     return evaluate_run(folder, options)
 
 
@@ -88,15 +83,6 @@ def stored_config(folder: Path) -> dict[str, Any]:
         return read_json(folder / "config.json", dict, finite=False)
     except InputError:
         return {}
-
-
-def evaluate_gui(checkpoint: Path | None, options: Any) -> int:
-    """Point at elements of generated screens, or of a folder in ScreenSpot format."""
-    from jaxrl_rewards.studies import gui_pointing
-
-    default = Path("runs/evaluate-gui") if checkpoint is None else checkpoint.parent / "evaluation"
-    gui_pointing.evaluate(checkpoint, options.data, options.out or default)
-    return 0
 
 
 def stored_task(folder: Path, values: Any) -> Any:

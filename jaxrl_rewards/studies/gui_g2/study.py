@@ -1,9 +1,4 @@
-"""GUI-G²: Gaussian rewards teach where sparse rewards are silent.
-
-A policy that is confidently wrong by a multiple of the element's size is fine-tuned by GRPO with
-one of ten rewards. All arms share start, prompts, random numbers and budget; the reward is data,
-so arms and seeds are two axes of one compiled program. Source: Tang et al., 2025, arXiv 2507.15846.
-"""
+"""Ten rewards for pointing, at two displacements: arms and seeds in one compiled program."""
 
 from __future__ import annotations
 
@@ -14,24 +9,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxrl_envs.gui.actions import decode_box
+from jaxrl_envs.gui.actions import decode_box, encode_box
+from jaxrl_envs.gui.targets import displace, sample_targets
 
-from jaxrl_rewards.core import record, static_field
-from jaxrl_rewards.credit.group import group_advantages, reward_spread
-from jaxrl_rewards.losses import clipped_surrogate, kl_estimate, token_mean
+from jaxrl_rewards.learners.box_tokens import box_group_loss, fit_box_tokens
+from jaxrl_rewards.networks.box_tokens import features, policy_logits
 from jaxrl_rewards.rewards import spatial
-from jaxrl_rewards.rewards.base import Reward, RewardTerm
 from jaxrl_rewards.studies.api import Study, StudyResult
-from jaxrl_rewards.studies.gui_g2_claim import CLAIMS, arm_name, claim
-from jaxrl_rewards.studies.gui_g2_policy import (
-    Answers,
-    features,
-    policy_logits,
-    sample_targets,
-    sample_tokens,
-    supervised_start,
-    token_log_probs,
-)
+from jaxrl_rewards.studies.gui_g2.arms import ARMS, Answers, stacked_rewards
+from jaxrl_rewards.studies.gui_g2.claim import CLAIMS, arm_name, claim
+from jaxrl_rewards.studies.gui_g2.figure import draw_screens, screen_answers
+from jaxrl_rewards.studies.gui_g2.train import TRAIN
+from jaxrl_rewards.studies.shared.arms import between, per_seed
+from jaxrl_rewards.studies.shared.sizes import at_least, multiple
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,67 +66,11 @@ class GuiG2Config:
     """Standard deviation of the fixed-variance arm, pixels."""
 
     def __post_init__(self):
-        positive = ("seeds", "prompts", "evaluate_every", "supervised_steps", "evaluation_targets")
-        for name in positive:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.answers < 2:
-            raise ValueError(f"a group needs at least 2 answers, got answers={self.answers}")
+        at_least(self, 1, "seeds", "prompts", "evaluate_every", "supervised_steps")
+        at_least(self, 1, "evaluation_targets")
+        at_least(self, 2, "answers")
         for name in ("near_miss_updates", "some_hits_updates"):
-            if getattr(self, name) % self.evaluate_every:
-                raise ValueError(
-                    f"{name}={getattr(self, name)} must be a multiple of "
-                    f"evaluate_every={self.evaluate_every}"
-                )
-
-
-@record
-class Noise(RewardTerm):
-    """A reward that says nothing: standard normal."""
-
-    name: str = static_field(default="noise")
-
-    def value(self, prev: Any, action: Any, nxt: Answers):
-        """The noise drawn for the answer."""
-        return nxt.noise
-
-
-ARMS: dict[str, dict[str, float]] = {
-    "gaussian": {"gaussian_point": 1.0, "gaussian_coverage": 1.0},
-    "gaussian point only": {"gaussian_point": 1.0},
-    "gaussian coverage only": {"gaussian_coverage": 1.0},
-    "fixed variance": {"fixed_variance": 1.0},
-    "inside only": {"inside_gaussian": 1.0},
-    "point hit": {"point_hit": 1.0},
-    "iou": {"iou": 1.0},
-    "iou > 0.5": {"iou_hit": 1.0},
-    "distance": {"distance": 1.0},
-    "random": {"noise": 1.0},
-}
-"""Weights of the reward terms, per arm; all other terms have weight 0."""
-
-
-def arm_reward(arm: str, fixed_sigma: float = 5.0) -> Reward:
-    """The reward of an arm. All arms have one tree structure: they differ in weights only."""
-    terms = (
-        spatial.GaussianPoint(),
-        spatial.GaussianCoverage(),
-        spatial.InsideGaussian(),
-        spatial.FixedVariance(sigma=jnp.float32(fixed_sigma)),
-        spatial.PointHit(),
-        spatial.BoxIoU(),
-        spatial.IoUHit(),
-        spatial.Distance(),
-        Noise(),
-    )
-    parts = [ARMS[arm].get(term.name, 0.0) * term for term in terms]
-    return sum(parts[1:], parts[0])
-
-
-def stacked_rewards(arms: tuple[str, ...], fixed_sigma: float = 5.0) -> Reward:
-    """The rewards of several arms as one pytree with a leading axis of arms."""
-    rewards = [arm_reward(arm, fixed_sigma) for arm in arms]
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *rewards)
+            multiple(self, name, "evaluate_every")
 
 
 def draw_targets(config: GuiG2Config):
@@ -157,28 +91,18 @@ def draw_targets(config: GuiG2Config):
 
 
 def grpo_loss(params, reward, batch, config: GuiG2Config):
-    """`(loss, (shares, ...))` of one GRPO step on fresh answers; one forward pass.
-
-    With one inner step per batch the sampling policy is the current one, so answers are drawn
-    inside and the importance ratio is 1 (its gradient is not).
-    """
-    logits = policy_logits(params, batch["inputs"]) / config.temperature
-    tokens = sample_tokens(jax.lax.stop_gradient(logits), batch["uniform"])
-    log_prob = token_log_probs(logits, tokens)
-    ref_log_prob = token_log_probs(batch["ref_logits"], tokens)
+    """`(loss, metrics)` of one GRPO step on answers drawn inside."""
     size = float(config.screen)
-    answers = Answers(
-        pred_box=decode_box(tokens, size, size, config.bins),
-        target_box=batch["targets"][:, None, :],
-        noise=batch["noise"],
-    )
-    score = reward.evaluate(None, None, answers).total
-    advantage = jax.vmap(lambda s: group_advantages(s, epsilon=1e-4))(score)
-    flat = log_prob.reshape(-1, 4)
-    loss = token_mean(clipped_surrogate(flat, flat, advantage.reshape(-1)).loss)
-    divergence = jnp.mean(kl_estimate(log_prob, ref_log_prob, "k3"))
-    metrics = {"groups with spread": reward_spread(score), "kl": divergence}
-    return loss + config.kl_weight * divergence, metrics
+
+    def score(tokens):
+        answers = Answers(
+            pred_box=decode_box(tokens, size, size, config.bins),
+            target_box=batch["targets"][:, None, :],
+            noise=batch["noise"],
+        )
+        return reward.evaluate(None, None, answers).total
+
+    return box_group_loss(params, score, batch, config.temperature, config.kl_weight)
 
 
 def evaluate(params, targets, config: GuiG2Config) -> dict[str, jax.Array]:
@@ -205,15 +129,17 @@ def make_program(config: GuiG2Config):
     size = float(config.screen)
 
     def start(key, shift):
-        return supervised_start(
+        def labelled(key):
+            targets = draw(key, config.supervised_batch)
+            return targets, encode_box(displace(targets, shift), size, size, config.bins)
+
+        return fit_box_tokens(
             key,
-            shift,
-            draw,
+            labelled,
             hidden=config.hidden,
             bins=config.bins,
             screen=size,
             steps=config.supervised_steps,
-            batch=config.supervised_batch,
             learning_rate=config.supervised_learning_rate,
         )
 
@@ -303,8 +229,6 @@ def run_regime(program, config: GuiG2Config, bias: float, updates: int, arms, re
 
 def run(config: GuiG2Config, report) -> StudyResult:
     """Both displacements, all arms, all seeds."""
-    from jaxrl_rewards.studies.gui_g2_figure import draw_screens, screen_answers
-
     arms = tuple(ARMS)
     program = make_program(config)
     report("compiling", 0.0)
@@ -342,33 +266,18 @@ def run(config: GuiG2Config, report) -> StudyResult:
     return StudyResult(arms=table, curves=curves, budget=budget, figures=figures)
 
 
-def first_reaching(curve: np.ndarray, x: np.ndarray, level: float) -> np.ndarray:
-    """Where each row of `curve` `[seeds, points]` first reaches `level`; NaN where it never does.
-
-    Linear between the evaluations at `x`, so that arms are compared more finely than these lie.
-    """
-    reached = curve >= level
-    after = reached.argmax(axis=1)
-    before = np.maximum(after - 1, 0)
-    seed = np.arange(len(curve))
-    low, high = curve[seed, before], curve[seed, after]
-    share = np.where(high > low, (level - low) / np.where(high > low, high - low, 1.0), 0.0)
-    place = x[before] + np.clip(share, 0.0, 1.0) * (x[after] - x[before])
-    return np.where(reached.any(axis=1), place, np.nan)
-
-
 def arm_row(curves: dict[str, np.ndarray], x: np.ndarray) -> dict[str, list[float]]:
     """Final numbers per seed of one arm from its curves `[seeds, points]`."""
-    first = first_reaching(curves["accuracy"], x, 0.75)
-    return {
-        "accuracy": curves["accuracy"][:, -1].tolist(),
-        "updates_to_75": first.astype(float).tolist(),
-        "distance": curves["distance"][:, -1].tolist(),
-        "iou_rate": curves["iou_rate"][:, -1].tolist(),
-        "box_area": curves["box_area"][:, -1].tolist(),
-        "spread_at_start": curves["groups with spread"][:, 0].tolist(),
-        "kl": curves["kl"][:, -1].tolist(),
-    }
+    last = {name: curves[name][:, -1] for name in ("distance", "iou_rate", "box_area")}
+    return per_seed(
+        {
+            "accuracy": curves["accuracy"][:, -1],
+            "updates_to_75": between(curves["accuracy"], x, 0.75),
+            **last,
+            "spread_at_start": curves["groups with spread"][:, 0],
+            "kl": curves["kl"][:, -1],
+        }
+    )
 
 
 STUDY = Study(
@@ -389,4 +298,6 @@ STUDY = Study(
     )
     + ("jaxrl_rewards.rewards.text.score_completion",),
     worlds=("gui-ground",),
+    quick={"seeds": 2, "near_miss_updates": 40, "some_hits_updates": 40},
+    train=TRAIN,
 )

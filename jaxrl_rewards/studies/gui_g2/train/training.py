@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from jaxrl_rewards.core.files import atomic_path, atomic_write_json
-from jaxrl_rewards.studies.gui_pointing.checkpoint import corpus_hashes, save_checkpoint
-from jaxrl_rewards.studies.gui_pointing.config import PointingConfig
-from jaxrl_rewards.studies.gui_pointing.data import make_screens
-from jaxrl_rewards.studies.gui_pointing.pretraining import pool_accuracy, pretrain
-from jaxrl_rewards.studies.gui_pointing.progress import ProgressReport
-from jaxrl_rewards.studies.gui_pointing.refinement import RefineConfig, refine_policy
+from jaxrl_rewards.studies.gui_g2.train.checkpoint import corpus_hashes, save_checkpoint
+from jaxrl_rewards.studies.gui_g2.train.config import PointingConfig
+from jaxrl_rewards.studies.gui_g2.train.data import make_screens
+from jaxrl_rewards.studies.gui_g2.train.pretraining import pool_accuracy, pretrain
+from jaxrl_rewards.studies.gui_g2.train.progress import ProgressReport
+from jaxrl_rewards.studies.gui_g2.train.refinement import RefineConfig, refine_policy
 
 CHECKPOINT = "gui_reader.npz"
 

@@ -24,8 +24,8 @@ from jaxrl_rewards.networks.reader import (
     reader_features,
     reader_init,
 )
-from jaxrl_rewards.studies.gui_pointing.metrics import inside
-from jaxrl_rewards.studies.gui_pointing.predict import prepare_image
+from jaxrl_rewards.studies.gui_g2.train.metrics import inside
+from jaxrl_rewards.studies.gui_g2.train.predict import prepare_image
 
 FOLDS = 5
 GRID = (42, 40)

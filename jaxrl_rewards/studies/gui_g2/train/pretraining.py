@@ -18,8 +18,8 @@ from jaxrl_rewards.networks.reader import (
     reader_characters,
     reader_init,
 )
-from jaxrl_rewards.studies.gui_pointing.config import PointingConfig
-from jaxrl_rewards.studies.gui_pointing.data import ScreenPool, make_patches, make_screens
+from jaxrl_rewards.studies.gui_g2.train.config import PointingConfig
+from jaxrl_rewards.studies.gui_g2.train.data import ScreenPool, make_patches, make_screens
 
 Report = Callable[[str, int, int, dict], None]
 

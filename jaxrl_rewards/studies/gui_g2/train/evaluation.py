@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from jaxrl_rewards.core.files import atomic_path, atomic_write_json
-from jaxrl_rewards.studies.gui_pointing import controls
-from jaxrl_rewards.studies.gui_pointing.checkpoint import ReaderCheckpoint, load_checkpoint
-from jaxrl_rewards.studies.gui_pointing.config import PointingConfig
-from jaxrl_rewards.studies.gui_pointing.metrics import (
+from jaxrl_rewards.studies.gui_g2.train import controls
+from jaxrl_rewards.studies.gui_g2.train.checkpoint import ReaderCheckpoint, load_checkpoint
+from jaxrl_rewards.studies.gui_g2.train.config import PointingConfig
+from jaxrl_rewards.studies.gui_g2.train.metrics import (
     family_interval,
     group_rows,
     inside,
@@ -19,7 +19,7 @@ from jaxrl_rewards.studies.gui_pointing.metrics import (
     size_class,
     summarise,
 )
-from jaxrl_rewards.studies.gui_pointing.predict import predict_image, predict_records
+from jaxrl_rewards.studies.gui_g2.train.predict import predict_image, predict_records
 
 Progress = Callable[[str, int, int], None]
 
@@ -61,7 +61,7 @@ def measure_generated(
     checkpoint: ReaderCheckpoint, count: int = 60, seed: int = 0, progress: Progress | None = None
 ) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Point at every text of generated screens with words of their own; rows and images."""
-    from jaxrl_rewards.studies.gui_pointing.data import make_screens
+    from jaxrl_rewards.studies.gui_g2.train.data import make_screens
 
     pool = make_screens(PointingConfig(seed=seed), held_out=True, count=count)
     rows, images = [], {}
@@ -144,7 +144,7 @@ def evaluate(
         `overall`, `unseen`, `by_family`, `by_type`, `by_element`, `by_size`, `by_length` (accuracy,
         interval over page families, count each), `controls`, `rows`, `cpu_seconds`, `files`.
     """
-    from jaxrl_rewards.studies.gui_pointing.progress import ProgressReport
+    from jaxrl_rewards.studies.gui_g2.train.progress import ProgressReport
 
     cpu = time.process_time()
     checkpoint = load_checkpoint(checkpoint_path)

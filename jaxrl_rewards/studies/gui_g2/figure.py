@@ -11,7 +11,8 @@ from jaxrl_envs.gui import ScreenConfig, layout_params, sample_layout
 from jaxrl_envs.gui.actions import decode_box
 from jaxrl_envs.gui.render import render
 
-from jaxrl_rewards.studies.gui_g2_policy import features, policy_logits
+from jaxrl_rewards.networks.box_tokens import features, policy_logits
+from jaxrl_rewards.studies.shared.panels import boxes_on_images
 
 SHOWN = ("gaussian", "point hit", "distance")
 COLOURS = ("#00a000", "#c000c0", "#0060ff")
@@ -53,33 +54,8 @@ def screen_answers(params, reference, config, arms: tuple[str, ...], count: int 
 
 def draw_screens(figure: Any, shown: dict) -> None:
     """One panel per screen: the target in white on black, answers in colour."""
-    from matplotlib.patches import Rectangle
-
-    count = len(shown["images"])
-    columns = min(4, count)
-    rows = -(-count // columns)
-    figure.set_size_inches(2.6 * columns, 2.7 * rows + 0.5)
-    axes = figure.subplots(rows, columns, squeeze=False).reshape(-1)
     styles = {"start": ("#ff2020", ":")}
     styles |= {arm: (colour, "-") for arm, colour in zip(SHOWN, COLOURS, strict=True)}
-    handles = {}
-    for number, axis in enumerate(axes):
-        axis.set_axis_off()
-        if number >= count:
-            continue
-        height, width = shown["images"].shape[1:3]
-        axis.imshow(shown["images"][number], extent=(0, width, height, 0), interpolation="nearest")
-
-        def add(name, box, colour, style, axis=axis, **options):
-            corner, size = (box[0], box[1]), (box[2] - box[0], box[3] - box[1])
-            patch = Rectangle(corner, *size, fill=False, edgecolor=colour, ls=style, **options)
-            handles[name] = axis.add_patch(patch)
-
-        add("", shown["targets"][number], "white", "-", linewidth=3.5)
-        add("true box", shown["targets"][number], "black", "-", linewidth=1.5)
-        for name, (colour, style) in styles.items():
-            add(name, shown["answers"][name][number], colour, style, linewidth=1.4)
-    handles.pop("", None)
-    figure.legend(handles.values(), handles.keys(), loc="lower center", ncols=5, fontsize=8)
+    boxes_on_images(figure, shown["images"], shown["targets"], shown["answers"], styles)
     figure.suptitle("near misses only: answers before and after training", fontsize=10)
     figure.tight_layout(rect=(0, 0.05, 1, 1))

@@ -21,8 +21,8 @@ from jaxrl_rewards.credit import group_advantages
 from jaxrl_rewards.losses import clipped_surrogate, token_mean
 from jaxrl_rewards.networks.reader import cell_points, reader_apply
 from jaxrl_rewards.rewards.spatial import gaussian_point_at
-from jaxrl_rewards.studies.gui_pointing.data import ScreenPool
-from jaxrl_rewards.studies.gui_pointing.pretraining import cells_inside
+from jaxrl_rewards.studies.gui_g2.train.data import ScreenPool
+from jaxrl_rewards.studies.gui_g2.train.pretraining import cells_inside
 
 REWARDS = ("gaussian", "binary")
 

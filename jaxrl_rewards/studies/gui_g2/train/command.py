@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxrl_rewards.studies import gui_pointing
-from jaxrl_rewards.studies.gui_pointing import PointingConfig
+from jaxrl_rewards.studies.gui_g2.train.config import PointingConfig
 from jaxrl_rewards.train.arguments import parse
 
 
@@ -30,6 +29,8 @@ def main(arguments: Sequence[str]) -> int:
         description="Pre-train a policy that reads and points, on generated screens, and refine "
         "it by GRPO with the Gaussian reward.",
     )
-    gui_pointing.train(task.pointing, task.out)
+    from jaxrl_rewards.studies.gui_g2.train.training import train
+
+    train(task.pointing, task.out)
     print(f"next: jaxrl-rewards evaluate {task.out} [--data FOLDER_IN_SCREENSPOT_FORMAT]")
     return 0

@@ -12,7 +12,7 @@ from jaxrl_envs.gui.synthetic_screens import (
 )
 
 from jaxrl_rewards.networks.reader import encode_instruction
-from jaxrl_rewards.studies.gui_pointing.config import PointingConfig
+from jaxrl_rewards.studies.gui_g2.train.config import PointingConfig
 
 PATCH_HEIGHT, PATCH_WIDTH = 64, 96
 BOXES = 4

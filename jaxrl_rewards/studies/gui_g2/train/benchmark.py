@@ -1,6 +1,6 @@
 """Measure the pointing policy on real screenshots: seeds, controls, and what refinement adds.
 
-    python -m jaxrl_rewards.studies.gui_pointing.benchmark --data DIR
+    python -m jaxrl_rewards.studies.gui_g2.train.benchmark --data DIR
 
 trains three seeds on generated screens, measures each on the ScreenSpot folder DIR with intervals
 over page families, trains the controls, and refines each seed's early checkpoint by GRPO with the
@@ -19,19 +19,19 @@ import numpy as np
 
 from jaxrl_rewards.core.files import atomic_write_json
 from jaxrl_rewards.studies.api import bootstrap_interval, difference_interval
-from jaxrl_rewards.studies.gui_pointing.checkpoint import (
+from jaxrl_rewards.studies.gui_g2.train.checkpoint import (
     ReaderCheckpoint,
     corpus_hashes,
     load_checkpoint,
     save_checkpoint,
 )
-from jaxrl_rewards.studies.gui_pointing.config import PointingConfig
-from jaxrl_rewards.studies.gui_pointing.data import make_screens
-from jaxrl_rewards.studies.gui_pointing.evaluation import measure, measure_controls
-from jaxrl_rewards.studies.gui_pointing.metrics import summarise
-from jaxrl_rewards.studies.gui_pointing.pretraining import pool_accuracy, pretrain
-from jaxrl_rewards.studies.gui_pointing.refinement import REWARDS, RefineConfig, refine_policy
-from jaxrl_rewards.studies.gui_pointing.training import checkpoint_metadata
+from jaxrl_rewards.studies.gui_g2.train.config import PointingConfig
+from jaxrl_rewards.studies.gui_g2.train.data import make_screens
+from jaxrl_rewards.studies.gui_g2.train.evaluation import measure, measure_controls
+from jaxrl_rewards.studies.gui_g2.train.metrics import summarise
+from jaxrl_rewards.studies.gui_g2.train.pretraining import pool_accuracy, pretrain
+from jaxrl_rewards.studies.gui_g2.train.refinement import REWARDS, RefineConfig, refine_policy
+from jaxrl_rewards.studies.gui_g2.train.training import checkpoint_metadata
 
 WEAK_STEP = 80
 REFINE_UPDATES = 60
@@ -246,7 +246,7 @@ def write_results(options, results: list[dict], start: float, arguments=None) ->
 
     controls = run_controls(options.data, options.work)
     parts = ["--data DIR", *shlex.split(" ".join(_without_paths(arguments or sys.argv[1:])))]
-    command = "python -m jaxrl_rewards.studies.gui_pointing.benchmark " + " ".join(parts)
+    command = "python -m jaxrl_rewards.studies.gui_g2.train.benchmark " + " ".join(parts)
     seconds = time.time() - start + sum(result["wall_seconds"] for result in results)
     stamp = provenance(command, seconds)
     table = pointing_rows(results, controls)
