@@ -38,24 +38,6 @@ def main(arguments: Sequence[str]) -> int:
         help="latest, best, or an update number (default: latest; avatars: what training kept)",
     )
     parser.add_argument("--out", type=Path, help="folder of the results (default: the run's)")
-    parser.add_argument(
-        "--motion",
-        type=Path,
-        action="append",
-        help="avatars: a clip to follow that was not trained on (.bvh, .npz, .txt); repeatable",
-    )
-    parser.add_argument(
-        "--generated",
-        metavar="KIND:SEED",
-        action="append",
-        help="avatars: likewise a generated motion, as in `train retarget --env.generated`",
-    )
-    parser.add_argument(
-        "--bvh",
-        type=Path,
-        metavar="FILE",
-        help="avatars: how to read BVH files, as `train retarget --env.bvh` (default: the run's)",
-    )
     found = trainings()
     for train in found.values():
         if train.flags is not None:
@@ -127,10 +109,6 @@ def evaluate_run(folder: Path, options: Any) -> int:
     config = stored.get("config") or {}
     if not isinstance(config, dict):
         raise InputError(f"{folder}/config.json: config must be an object, got {config!r}")
-    if config.get("kind") == "retarget":
-        from jaxrl_rewards.commands.retarget.evaluating import evaluate_retarget
-
-        return evaluate_retarget(folder, stored, options)
     if config.get("kind") != "ppo":
         raise InputError(f"{folder} holds no PPO run (kind {config.get('kind')!r})")
     env, learner = build_ppo(stored_task(folder, config.get("task")))

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jaxrl_envs.retarget import planar_body, planar_clips, planar_motion
 from jaxrl_envs.retarget.planar_body import BODIES, FEET
-
-from jaxrl_rewards.studies.sparse_retargeting_kinematic import kinematic_checks, kinematic_row
+from jaxrl_envs.retarget.planar_checks import kinematic_checks, kinematic_row
 
 MUJOCO_NAMES = {"left_foot": 3, "right_foot": 4}
 
@@ -152,7 +151,7 @@ def test_a_broken_step_is_noticed(monkeypatch, human_clips):
     """The checks fail when the character's legs are bent by another angle than the human's."""
     _, styles = human_clips
     original = planar_clips.retarget_coordinates
-    from jaxrl_rewards.studies import sparse_retargeting_kinematic as kinematic
+    from jaxrl_envs.retarget import planar_checks as kinematic
 
     monkeypatch.setattr(
         kinematic, "retarget_coordinates", lambda body, q: original(body, q).at[8].add(0.01)

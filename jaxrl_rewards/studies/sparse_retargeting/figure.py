@@ -7,16 +7,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxrl_envs.retarget.planar_body import BODIES, KEYPOINTS, SENSED, PlanarBody, segments
+from jaxrl_envs.retarget.planar_body import BODIES
+from jaxrl_envs.retarget.planar_drawing import draw_figure
 from jaxrl_envs.retarget.planar_motion import RATE, MotionStyle, human_coordinates
 
-LINES = (
-    ("hip", "shoulder", "head"),
-    ("shoulder", "left_elbow", "left_hand"),
-    ("shoulder", "right_elbow", "right_hand"),
-    ("hip", "left_knee", "left_foot"),
-    ("hip", "right_knee", "right_foot"),
-)
+from jaxrl_rewards.studies.shared.panels import bars, table_of
+
 METRICS = {
     "survive": "10 s survived, share",
     "keypoint_error": "keypoint error / scale, m",
@@ -67,39 +63,12 @@ def choose_clip(styles: MotionStyle) -> int:
     return int(np.argmax(np.asarray(styles.speed) + (raises > 0)))
 
 
-def draw_figure(axis: Any, body: PlanarBody, q: np.ndarray, at: float, *, sensed: bool) -> None:
-    """A stick figure with its hip at x = `at`; left limbs are pale."""
-    points = {name: np.asarray(value) for name, value in segments(body, jnp.asarray(q)).items()}
-    shift = np.array([at - q[0], 0.0])
-    if body.tail > 0.0:
-        _line(axis, [points["hip"] + shift, points["tail"] + shift], "#806040")
-    for line in LINES:
-        colour = "#9db4d0" if line[-1].startswith("left") else "#205080"
-        _line(axis, [points[name] + shift for name in line], colour)
-    if sensed:
-        red = np.array([points[name] + shift for name in KEYPOINTS[SENSED]])
-        axis.plot(red[:, 0], red[:, 1], "o", color="#d02020", ms=4, zorder=3)
-
-
 def draw_bars(figure: Any, table: dict[str, dict[str, list[float]]]) -> None:
     """One panel per metric: the mean of each arm, and its seeds as dots."""
     figure.set_size_inches(12.0, 5.6)
     axes = figure.subplots(2, 3).reshape(-1)
-    names = list(table)
+    colours = {arm: "#205080" if arm.startswith("full") else "#b08040" for arm in table}
     for axis, (metric, title) in zip(axes, METRICS.items(), strict=True):
-        for place, arm in enumerate(names):
-            values = np.asarray(table[arm].get(metric, []), np.float64)
-            if values.size:
-                colour = "#205080" if arm.startswith("full") else "#b08040"
-                axis.barh(place, values.mean(), color=colour, alpha=0.7)
-                axis.plot(values, np.full(values.size, place), "k.", ms=3)
-        axis.set_yticks(range(len(names)), names, fontsize=7)
-        axis.invert_yaxis()
+        bars(axis, table_of(list(table), metric, table), colours=colours, band=False)
         axis.set_title(title, fontsize=9)
-        axis.grid(axis="x", alpha=0.3)
     figure.tight_layout()
-
-
-def _line(axis: Any, points: list[np.ndarray], colour: str) -> None:
-    path = np.array(points)
-    axis.plot(path[:, 0], path[:, 1], "-o", color=colour, lw=2, ms=2)

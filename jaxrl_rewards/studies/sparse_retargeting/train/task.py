@@ -219,7 +219,7 @@ def companion(world: Any, env: RetargetEnv) -> Any:
     compiled once more for each of these."""
     import jax
 
-    from jaxrl_rewards.commands.retarget.host import host_device
+    from jaxrl_rewards.studies.sparse_retargeting.train.host import host_device
 
     if world.physics.engine == "c":
         return world

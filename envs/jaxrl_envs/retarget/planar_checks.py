@@ -8,6 +8,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from jaxrl_envs.retarget.planar_body import BODIES, FEET, PlanarBody, foot_heights, keypoints
 from jaxrl_envs.retarget.planar_clips import (
     PlanarClips,
@@ -18,7 +19,6 @@ from jaxrl_envs.retarget.planar_clips import (
 )
 from jaxrl_envs.retarget.planar_env import CONTACT_HEIGHT, PlanarRetarget
 from jaxrl_envs.retarget.planar_motion import HISTORY, RATE, MotionStyle, human_coordinates
-
 from jaxrl_rewards.rewards.imitation import retarget_reward
 
 APART = 10

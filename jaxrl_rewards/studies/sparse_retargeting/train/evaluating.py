@@ -48,9 +48,13 @@ def evaluate_retarget(folder: Path, stored: dict[str, Any], options: Any) -> int
     import jax
     import jax.numpy as jnp
 
-    from jaxrl_rewards.commands.retarget.follow import Player, how_long, record_picture
-    from jaxrl_rewards.commands.retarget.task import make_learner, make_world
-    from jaxrl_rewards.commands.train_retarget import stored_task
+    from jaxrl_rewards.studies.sparse_retargeting.train.command import stored_task
+    from jaxrl_rewards.studies.sparse_retargeting.train.follow import (
+        Player,
+        how_long,
+        record_picture,
+    )
+    from jaxrl_rewards.studies.sparse_retargeting.train.task import make_learner, make_world
     from jaxrl_rewards.train.checkpoint import load_state
 
     task = stored_task(folder, stored)
@@ -115,7 +119,10 @@ def evaluate_retarget(folder: Path, stored: dict[str, Any], options: Any) -> int
 
 def _given_motions(options: Any, task: Any) -> list[Any]:
     """The motions named on the command line; BVH files are read as the run's were, unless told."""
-    from jaxrl_rewards.commands.retarget.task import generated_motion, recorded_motions
+    from jaxrl_rewards.studies.sparse_retargeting.train.task import (
+        generated_motion,
+        recorded_motions,
+    )
 
     given = recorded_motions(options.motion or (), options.bvh or task.env.bvh)
     return given + [generated_motion(text) for text in options.generated or ()]
@@ -124,7 +131,7 @@ def _given_motions(options: Any, task: Any) -> list[Any]:
 def _which(asked: str | None, folder: Path) -> str | int:
     """Which checkpoint: the one asked for, else the one that training kept as the avatar, else the
     latest."""
-    from jaxrl_rewards.commands.retarget.task import is_number
+    from jaxrl_rewards.studies.sparse_retargeting.train.task import is_number
 
     if asked is not None:
         return int(asked) if is_number(asked) else asked
@@ -142,7 +149,7 @@ def clip_table(
     starts; and what was played."""
     import jax.numpy as jnp
 
-    from jaxrl_rewards.commands.retarget.follow import clip_errors, reference_errors
+    from jaxrl_rewards.studies.sparse_retargeting.train.follow import clip_errors, reference_errors
 
     world, params = player.world, player.params
     library, dt = params.library, world.physics.dt

@@ -1,10 +1,4 @@
-"""Motion retargeting from sparse inputs: legs that nothing senses, in simulation.
-
-A planar character, driven by servos and standing on its feet only, follows a user of whom three
-points are known: head and hands. The full reward with an asymmetric critic stands beside arms that
-lack one part each, all with the same motions, random numbers and budget. Source: Reda et al.,
-2023, arXiv 2307.01938.
-"""
+"""Six arms on a planar human, and the full method on other characters."""
 
 from __future__ import annotations
 
@@ -16,13 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxrl_envs.retarget.planar_body import BODIES, PlanarBody
+from jaxrl_envs.retarget.planar_checks import kinematic_checks, kinematic_row
 from jaxrl_envs.retarget.planar_clips import PlanarClips, make_clips
 from jaxrl_envs.retarget.planar_env import PlanarRetarget
 from jaxrl_envs.retarget.planar_motion import MotionStyle
 
+from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.studies.api import Study, StudyResult
+from jaxrl_rewards.studies.shared.sizes import at_least, multiple
 from jaxrl_rewards.studies.shared.workers import run_jobs
-from jaxrl_rewards.studies.sparse_retargeting_claim import (
+from jaxrl_rewards.studies.sparse_retargeting.claim import (
     BLIND,
     CLAIMS,
     FULL,
@@ -33,9 +30,9 @@ from jaxrl_rewards.studies.sparse_retargeting_claim import (
     SYMMETRIC,
     claim,
 )
-from jaxrl_rewards.studies.sparse_retargeting_figure import draw_bars, draw_strip
-from jaxrl_rewards.studies.sparse_retargeting_kinematic import kinematic_checks, kinematic_row
-from jaxrl_rewards.studies.sparse_retargeting_training import (
+from jaxrl_rewards.studies.sparse_retargeting.figure import draw_bars, draw_strip
+from jaxrl_rewards.studies.sparse_retargeting.train import TRAIN
+from jaxrl_rewards.studies.sparse_retargeting.training import (
     Arm,
     evaluate,
     make_arm,
@@ -100,14 +97,11 @@ class SparseRetargetingConfig:
     """Processes that share the work; the results do not depend on it."""
 
     def __post_init__(self):
-        for name in ("seeds", "clips", "evaluation_clips", "chunk", "updates"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.updates % self.chunk:
-            raise ValueError(f"updates={self.updates} must be a multiple of chunk={self.chunk}")
+        at_least(self, 1, "seeds", "clips", "evaluation_clips", "chunk", "updates")
+        multiple(self, "updates", "chunk")
         unknown = [name for name in self.bodies if name not in BODIES]
         if unknown:
-            raise ValueError(f"body {unknown[0]!r} is unknown; choose of {', '.join(BODIES)}")
+            raise InputError(f"body {unknown[0]!r} is unknown; choose of {', '.join(BODIES)}")
 
 
 def arms(config: SparseRetargetingConfig) -> dict[str, Arm]:
@@ -256,4 +250,6 @@ STUDY = Study(
     ),
     worlds=("planar-retarget",),
     needs=5,
+    quick={"seeds": 2, "updates": 10, "chunk": 5, "clips": 32, "evaluation_clips": 8, "bodies": ()},
+    train=TRAIN,
 )

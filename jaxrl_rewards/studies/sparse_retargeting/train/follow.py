@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl_rewards.commands.retarget.host import on_host
+from jaxrl_rewards.studies.sparse_retargeting.train.host import on_host
 
 Policy = Callable[[Any], Any]
 """`policy(obs) -> action`, unbatched, with the policy's mode."""

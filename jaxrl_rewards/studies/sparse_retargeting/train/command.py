@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxrl_rewards.commands.retarget.avatar import absolute_character
-from jaxrl_rewards.commands.retarget.task import (
+from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.core.files import atomic_write_json
+from jaxrl_rewards.core.json_files import read_json
+from jaxrl_rewards.studies.sparse_retargeting.train.avatar import absolute_character
+from jaxrl_rewards.studies.sparse_retargeting.train.task import (
     RetargetTask,
     check_task,
     companion,
@@ -22,9 +25,6 @@ from jaxrl_rewards.commands.retarget.task import (
     make_world,
     usable_threads,
 )
-from jaxrl_rewards.core.errors import InputError
-from jaxrl_rewards.core.files import atomic_write_json
-from jaxrl_rewards.core.json_files import read_json
 from jaxrl_rewards.train.arguments import parse
 
 TRANSIENT = ("out", "resume", "steps", "time_limit_minutes", "final_episodes", "picture_seconds",
@@ -58,7 +58,7 @@ def train(task: RetargetTask, again: str = "the same command") -> int:
         return 0
     import jax
 
-    from jaxrl_rewards.commands.retarget.follow import Player
+    from jaxrl_rewards.studies.sparse_retargeting.train.follow import Player
     from jaxrl_rewards.train.record import check_usable, make_folder
     from jaxrl_rewards.train.runner import NonFiniteUpdates, run
 
@@ -139,7 +139,7 @@ def first_state(key: Any, learner: Any, beside: Any, task: RetargetTask) -> Any:
     import jax
     import jax.numpy as jnp
 
-    from jaxrl_rewards.commands.retarget.host import on_host
+    from jaxrl_rewards.studies.sparse_retargeting.train.host import on_host
 
     where = jnp.zeros(()).sharding
     key_state, key_clone = jax.random.split(jax.random.fold_in(key, 1))
@@ -155,8 +155,8 @@ def warm_start(key: Any, state: Any, beside: Any, task: RetargetTask) -> Any:
     import jax
     import numpy as np
 
-    from jaxrl_rewards.commands.retarget.host import on_host
     from jaxrl_rewards.learners.clone import CloneConfig, clone_expert
+    from jaxrl_rewards.studies.sparse_retargeting.train.host import on_host
 
     began = time.perf_counter()
     network = make_network(beside, task)
@@ -186,8 +186,12 @@ def finish(
     `evaluation.json`."""
     import jax
 
-    from jaxrl_rewards.commands.retarget.avatar import avatar_of, save_avatar
-    from jaxrl_rewards.commands.retarget.follow import how_long, record_picture, survival
+    from jaxrl_rewards.studies.sparse_retargeting.train.avatar import avatar_of, save_avatar
+    from jaxrl_rewards.studies.sparse_retargeting.train.follow import (
+        how_long,
+        record_picture,
+        survival,
+    )
 
     world = player.world
     key = jax.random.fold_in(jax.random.key(task.seed), 2)
@@ -272,7 +276,7 @@ def stored_config(task: RetargetTask, engine: str) -> dict[str, Any]:
 
 def stored_task(folder: Path, stored: dict[str, Any]) -> RetargetTask:
     """The task of a run's `config.json`; InputError names what does not belong."""
-    from jaxrl_rewards.commands.retarget.task import RetargetEnv
+    from jaxrl_rewards.studies.sparse_retargeting.train.task import RetargetEnv
 
     try:
         values = dict((stored.get("config") or {}).get("task") or {})

@@ -9,8 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl_rewards.commands.retarget.avatar import Avatar
-from jaxrl_rewards.commands.retarget.stream import LONGEST_GAP, StreamFrame
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.rotations import (
     heading_yaw,
@@ -19,6 +17,8 @@ from jaxrl_rewards.core.rotations import (
     quat_multiply,
     quat_rotate,
 )
+from jaxrl_rewards.studies.sparse_retargeting.train.avatar import Avatar
+from jaxrl_rewards.studies.sparse_retargeting.train.stream import LONGEST_GAP, StreamFrame
 
 RATE = 30.0
 STRAY = 0.8
