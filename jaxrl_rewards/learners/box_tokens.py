@@ -60,6 +60,30 @@ def fit_box_tokens(
     return params, losses
 
 
+def box_batch(
+    key: jax.Array,
+    reference: list[Dense],
+    draw: Callable[[jax.Array, int], Float[Array, "P 4"]],
+    prompts: int,
+    answers: int,
+    *,
+    screen: float,
+    temperature: float,
+) -> dict[str, Array]:
+    """What `box_group_loss` needs, with `targets` `[P, 4]` and standard normal `noise` `[P, N]`."""
+    key_target, key_token, key_noise = jax.random.split(key, 3)
+    targets = draw(key_target, prompts)
+    inputs = features(targets, screen)
+    shape = (prompts, answers)
+    return {
+        "targets": targets,
+        "inputs": inputs,
+        "ref_logits": policy_logits(reference, inputs) / temperature,
+        "uniform": jax.random.uniform(key_token, (*shape, 4), dtype=jnp.float32),
+        "noise": jax.random.normal(key_noise, shape, dtype=jnp.float32),
+    }
+
+
 def box_group_loss(
     params: list[Dense],
     score: Callable[[Int[Array, "P N 4"]], Float[Array, "P N"]],

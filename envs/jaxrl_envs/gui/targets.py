@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
+
+from jaxrl_envs.gui.layout import ScreenConfig, layout_params, sample_layout
 
 
 def sample_targets(
@@ -35,3 +40,27 @@ def displace(box: Float[Array, "... 4"], shift: Float[Array, "2"]) -> Float[Arra
     """Boxes moved by `shift` times their width and height."""
     offset = shift * (box[..., 2:] - box[..., :2])
     return box + jnp.concatenate([offset, offset], axis=-1)
+
+
+def elements_in_range(
+    key: jax.Array,
+    screen: ScreenConfig,
+    ranges: tuple[tuple[float, float], tuple[float, float]],
+    margin: float,
+    count: int,
+) -> tuple[Any, np.ndarray]:
+    """`count` generated layouts, and of each the box `[count, 4]` of one element.
+
+    The first element whose width and height lie in `ranges`, with room of `margin` times its size
+    to every border; screens without one come last, with their first element.
+    """
+    low, high = np.array(ranges, np.float32).T
+    sample = jax.jit(jax.vmap(lambda key: sample_layout(key, screen, layout_params())))
+    layouts = jax.device_get(sample(jax.random.split(key, 4 * count)))
+    size = layouts.box[..., 2:] - layouts.box[..., :2]
+    fits = np.all((size >= low) & (size <= high), axis=-1) & layouts.leaf
+    edge = np.array([screen.width, screen.height], np.float32) - margin * size
+    fits &= np.all((layouts.box[..., :2] >= margin * size) & (layouts.box[..., 2:] <= edge), -1)
+    chosen = np.argsort(~fits.any(axis=1), kind="stable")[:count]
+    picked = jax.tree.map(lambda leaf: leaf[chosen], layouts)
+    return picked, picked.box[np.arange(count), fits[chosen].argmax(axis=1)]

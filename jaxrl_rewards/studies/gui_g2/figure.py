@@ -7,9 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxrl_envs.gui import ScreenConfig, layout_params, sample_layout
+from jaxrl_envs.gui import ScreenConfig
 from jaxrl_envs.gui.actions import decode_box
 from jaxrl_envs.gui.render import render
+from jaxrl_envs.gui.targets import elements_in_range
 
 from jaxrl_rewards.networks.box_tokens import features, policy_logits
 from jaxrl_rewards.studies.shared.panels import boxes_on_images
@@ -25,19 +26,10 @@ def screen_answers(params, reference, config, arms: tuple[str, ...], count: int 
     displacement. `answers[arm]` is float `[count, 4]`; "start" is the supervised policy.
     """
     screen = ScreenConfig(config.screen, config.screen)
-    ranges = np.array([config.widths, config.heights], np.float32)
-    keys = jax.random.split(jax.random.key(7), 4 * count)
-    sample = jax.jit(jax.vmap(lambda key: sample_layout(key, screen, layout_params())))
-    layouts = jax.device_get(sample(keys))
-    size = layouts.box[..., 2:] - layouts.box[..., :2]
-    margin = max(config.near_miss_bias, config.some_hits_bias) * size
-    fits = np.all((size >= ranges[:, 0]) & (size <= ranges[:, 1]), axis=-1)
-    room = (layouts.box[..., :2] >= margin) & (layouts.box[..., 2:] <= config.screen - margin)
-    fits = fits & np.all(room, axis=-1) & layouts.leaf
-    chosen = np.argsort(~fits.any(axis=1), kind="stable")[:count]
-    slots = fits[chosen].argmax(axis=1)
-    picked = jax.tree.map(lambda leaf: leaf[chosen], layouts)
-    targets = picked.box[np.arange(count), slots]
+    margin = max(config.near_miss_bias, config.some_hits_bias)
+    picked, targets = elements_in_range(
+        jax.random.key(7), screen, (config.widths, config.heights), margin, count
+    )
 
     def answer(policy):
         logits = policy_logits(policy, features(targets, float(config.screen)))

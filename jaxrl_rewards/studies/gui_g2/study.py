@@ -12,7 +12,7 @@ import optax
 from jaxrl_envs.gui.actions import decode_box, encode_box
 from jaxrl_envs.gui.targets import displace, sample_targets
 
-from jaxrl_rewards.learners.box_tokens import box_group_loss, fit_box_tokens
+from jaxrl_rewards.learners.box_tokens import box_batch, box_group_loss, fit_box_tokens
 from jaxrl_rewards.networks.box_tokens import features, policy_logits
 from jaxrl_rewards.rewards import spatial
 from jaxrl_rewards.studies.api import Study, StudyResult
@@ -144,17 +144,8 @@ def make_program(config: GuiG2Config):
         )
 
     def make_batch(key, reference):
-        key_target, key_token, key_noise = jax.random.split(key, 3)
-        targets = draw(key_target, config.prompts)
-        inputs = features(targets, size)
-        shape = (config.prompts, config.answers)
-        return {
-            "targets": targets,
-            "inputs": inputs,
-            "ref_logits": policy_logits(reference, inputs) / config.temperature,
-            "uniform": jax.random.uniform(key_token, (*shape, 4), dtype=jnp.float32),
-            "noise": jax.random.normal(key_noise, shape, dtype=jnp.float32),
-        }
+        sizes = (config.prompts, config.answers)
+        return box_batch(key, reference, draw, *sizes, screen=size, temperature=config.temperature)
 
     def update(params, opt_state, reward, batch):
         gradient, metrics = jax.grad(grpo_loss, has_aux=True)(params, reward, batch, config)

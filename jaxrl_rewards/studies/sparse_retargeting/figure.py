@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxrl_envs.retarget.planar_body import BODIES
-from jaxrl_envs.retarget.planar_drawing import draw_figure
+from jaxrl_envs.retarget.planar_drawing import draw_rows
 from jaxrl_envs.retarget.planar_motion import RATE, MotionStyle, human_coordinates
 
 from jaxrl_rewards.studies.shared.panels import bars, table_of
@@ -37,18 +37,7 @@ def draw_strip(figure: Any, shown: dict[str, np.ndarray], styles: MotionStyle) -
     user = np.asarray(jax.vmap(lambda now: human_coordinates(style, now))(times))
     rows = [("user", BODIES["human"], user)]
     rows += [(f"avatar: {name}", BODIES[name], q[clip, moments]) for name, q in shown.items()]
-    figure.set_size_inches(11.0, 2.0 * len(rows) + 0.4)
-    axes = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
-    for axis, (title, body, q) in zip(axes, rows, strict=True):
-        for number, pose in enumerate(q):
-            draw_figure(axis, body, pose, 1.1 * number * body.leg / 0.8, sensed=title == "user")
-        size = body.leg / 0.8
-        axis.axhline(0.0, color="0.4", lw=1)
-        axis.set_xlim(-0.7 * size, (1.1 * (len(q) - 1) + 0.7) * size)
-        axis.set_ylim(-0.05 * size, 1.05 * (body.rest_head_height + 0.1 * size))
-        axis.set_aspect("equal")
-        axis.set_axis_off()
-        axis.set_title(title, loc="left", fontsize=9)
+    draw_rows(figure, rows)
     figure.suptitle(
         f"an unseen motion every {np.diff(moments).mean() / RATE:.1f} s: "
         f"{float(style.speed):.2f} m/s; red: all that is sensed",

@@ -25,6 +25,7 @@ from jaxrl_rewards.rewards.base import Reward
 from jaxrl_rewards.rewards.imitation import ImitationWeights
 from jaxrl_rewards.rewards.imitation_terms import retarget_terms
 from jaxrl_rewards.rewards.schedule import Linear
+from jaxrl_rewards.studies.shared.arms import train_runs
 
 
 @record
@@ -118,24 +119,11 @@ def train(
     learner = make_learner(env, config)
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *arms)
 
-    def start(key, arm, params):
-        return learner.init(key, arm_hparams(config, params, arm))
-
-    def chunk(state, arm, params):
-        def body(state, _):
-            return learner.update(state, arm_hparams(config, params, arm))
-
-        state, metrics = jax.lax.scan(body, state, None, length=config.chunk)
-        return state, jax.tree.map(lambda values: values.mean(axis=0), metrics)
-
-    state = jax.jit(jax.vmap(start, (0, 0, None)))(keys, stacked, params)
-    run = jax.jit(jax.vmap(chunk, (0, 0, None)), donate_argnums=0)
-    history = []
-    for done in range(0, config.updates, config.chunk):
-        report(f"update {done} of {config.updates}", done / config.updates)
-        state, metrics = run(state, stacked, params)
-        history.append(jax.device_get(metrics))
-    return learner, state, jax.tree.map(lambda *values: np.stack(values, axis=-1), *history)
+    place = lambda arm, params: arm_hparams(config, params, arm)  # noqa: E731
+    states, history = train_runs(
+        learner, place, stacked, params, keys, config.updates, config.chunk, report
+    )
+    return learner, states, history
 
 
 def evaluate(
