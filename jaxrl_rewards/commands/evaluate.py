@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxrl_rewards.core.errors import InputError
-from jaxrl_rewards.core.files import atomic_write_json
+from jaxrl_rewards.core.files import atomic_write_json, make_folder
 from jaxrl_rewards.core.json_files import read_json
 
 EPISODES = 100
@@ -111,6 +111,7 @@ def evaluate_run(folder: Path, options: Any) -> int:
         raise InputError(f"{folder}/config.json: config must be an object, got {config!r}")
     if config.get("kind") != "ppo":
         raise InputError(f"{folder} holds no PPO run (kind {config.get('kind')!r})")
+    target = make_folder(options.out or folder)
     env, learner = build_ppo(stored_task(folder, config.get("task")))
     seeds = stored.get("num_seeds")
     which = int(asked) if asked.isascii() and asked.isdigit() else asked
@@ -130,7 +131,7 @@ def evaluate_run(folder: Path, options: Any) -> int:
         "return_per_seed": summarise(per_seed),
         "episode_returns": summarise(np.concatenate(returns)),
     }
-    out = (options.out or folder) / "evaluation.json"
+    out = target / "evaluation.json"
     atomic_write_json(out, record)
     low, high = record["episode_returns"]["interval"]
     print(

@@ -91,8 +91,9 @@ def recommended(arguments: Sequence[str]) -> PPOTask:
         name, given, value = token.partition("=")
         if name in chosen:
             chosen[name] = value if given else "".join(arguments[index + 1 : index + 2])
-    name = chosen["--env"] if chosen["--preset"] == "auto" else chosen["--preset"]
-    if chosen["--preset"] == "none" or (chosen["--preset"] == "auto" and name not in PRESETS):
+    wanted = chosen["--preset"]
+    name = chosen["--env"] if wanted == "auto" else wanted
+    if wanted.lower() in ("none", "false") or (wanted == "auto" and name not in PRESETS):
         return PPOTask(env=chosen["--env"])
     recipe = preset(name)
     return PPOTask(

@@ -8,6 +8,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from jaxrl_rewards.core.errors import InputError
+
+
+def make_folder(folder: str | os.PathLike) -> Path:
+    """Make `folder` and those above it; InputError in one sentence where that is not possible."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"{os.fspath(folder)} is a file; give a folder for the results") from None
+    except OSError as error:
+        raise InputError(
+            f"{os.fspath(folder)} cannot be made ({error.strerror}); choose another folder for the "
+            "results"
+        ) from error
+    return Path(folder)
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
@@ -17,7 +33,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     the temporary file is removed and `path` is as it was.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     handle, name = tempfile.mkstemp(
         prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent
     )

@@ -160,7 +160,7 @@ def state_sharding(
 
     Otherwise leaves of batched fields whose worlds' axis is a multiple of the "data" size are split
     along it. Parameters, the optimiser's moments and models of the parameters' structure are placed
-    alike: by the learner's `partition`, else by size; other models by their own size. Everything
+    alike: by the learner's `partition` (without seeds), else by size; other models by theirs. All
     else, a replay memory too, is replicated. A sharding never changes what is computed, only where.
     """
     size = mesh.shape["data"]

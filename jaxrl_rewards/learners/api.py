@@ -46,7 +46,8 @@ class Learner(NamedTuple):
 
     `hparams` is a pytree of sweepable numbers, the world's params (with the reward) among them.
     `metrics` is a dict of scalars with a fixed structure; both functions are jittable and
-    vmappable over keys, states and hparams.
+    vmappable over keys, states and hparams. Make the state with a jitted `init` where it is to be
+    donated: an eager one may use a buffer twice.
     """
 
     init: Callable[[jax.Array, Any], LearnerState]

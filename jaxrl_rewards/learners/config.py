@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from jaxrl_rewards.core import check_env
 from jaxrl_rewards.rollout.autoreset import MODES as AUTO_RESETS
 from jaxrl_rewards.rollout.collect import TIME_LIMITS
 
@@ -22,6 +23,18 @@ def one_of(config: Any, name: str, allowed: tuple[Any, ...]) -> None:
     if value not in allowed:
         choices = ", ".join(map(str, allowed))
         raise ValueError(f"{name}={value!r} is unknown; choose one of {choices}")
+
+
+def check_world(env: Any, hparams: Any) -> None:
+    """`check_env` of a learner's world; of given params only the reward, as they may be swept."""
+    check_env(env)
+    reward = getattr(getattr(hparams, "env_params", None), "reward", None)
+    if callable(reward) and not hasattr(reward, "evaluate"):
+        name = getattr(reward, "__name__", reward)
+        raise TypeError(
+            f"{env.spec.name}: params.reward is the plain function {name!r}; wrap it: "
+            "rewards.reward_term(function)"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

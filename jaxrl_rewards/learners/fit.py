@@ -15,6 +15,7 @@ import optax
 from jaxtyping import Array
 
 from jaxrl_rewards.core import record
+from jaxrl_rewards.core.mesh import shard_batch
 from jaxrl_rewards.learners.api import Learner, LearnerState, Metrics
 from jaxrl_rewards.learners.hparams import at_step
 from jaxrl_rewards.learners.optimise import WHOLE, Groups, adam, guarded_step
@@ -86,10 +87,12 @@ def make_fit(
 
         def one(carry: tuple, key: jax.Array) -> tuple[tuple, Metrics]:
             params, opt_state, refused = carry
-            examples = batch(key, now.data, now)
+            examples = shard_batch(batch(key, now.data, now))
+            # a decay that is not finite is refused like a rate
+            rate = jnp.where(jnp.isfinite(now.weight_decay), now.learning_rate, jnp.nan)
             (value, told), grads = jax.value_and_grad(loss, has_aux=True)(params, examples, now)
             step = guarded_step(
-                optimiser, params, opt_state, grads, now.learning_rate, now.max_grad_norm,
+                optimiser, params, opt_state, grads, rate, now.max_grad_norm,
                 groups=groups,
             )  # fmt: skip
             shrink = jnp.where(step.refused, 0.0, now.learning_rate * now.weight_decay)

@@ -21,13 +21,13 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from jaxrl_rewards.core import Env, Trajectories, check_env, record
+from jaxrl_rewards.core import Env, Trajectories, record
 from jaxrl_rewards.credit.group import reward_spread
 from jaxrl_rewards.credit.outcome import Credit, answer_scores, group_relative
 from jaxrl_rewards.learners.acting import acting, actor_policy, unrolled, valid_actions
 from jaxrl_rewards.learners.action_head import ActionHead, action_head
 from jaxrl_rewards.learners.api import Learner, LearnerState, Metrics
-from jaxrl_rewards.learners.config import at_least_one
+from jaxrl_rewards.learners.config import at_least_one, check_world
 from jaxrl_rewards.learners.hparams import at_step
 from jaxrl_rewards.learners.optimise import adam, guarded_step
 from jaxrl_rewards.losses.aggregate import Aggregate, sequence_mean
@@ -144,7 +144,7 @@ def make_group(
     The state's `models` hold "reference" (the initial policy) and, with one, "partner".
     """
     config = config or GroupConfig()
-    check_env(env, None if hparams is None else hparams.env_params)
+    check_world(env, hparams)
     head = action_head(env.spec.action_space)
     network = network or mlp_actor_critic(
         env.spec.observation_space,
@@ -153,6 +153,11 @@ def make_group(
         activate=config.activation,
     )
     sample = sample or independent(env, config.num_prompts, config.group_size, config.horizon)
+    if credit is None and config.group_size < 2:
+        raise ValueError(
+            f"group_size={config.group_size} teaches nothing: an answer is compared with the "
+            "others of its group; use at least 2, or another credit"
+        )
     credit = credit or group_relative()
     hparams = hparams or GroupHParams(env_params=env.default_params())
     if initial_params is not None:
@@ -165,7 +170,7 @@ def make_group(
         key_params, key_run = jax.random.split(key)
         params = hparams.initial_params
         params = network.init(key_params) if params is None else params
-        models = {"reference": params}
+        models = {"reference": jax.tree.map(jnp.copy, params)}
         if partner is not None:
             models["partner"] = partner.init(jax.random.fold_in(key_params, 1), params)
         return LearnerState(
@@ -183,7 +188,10 @@ def make_group(
         key = jax.random.fold_in(state.key, state.step)
         policy = actor_policy(state.params, network, head, env.spec, now.temperature)
         played = sample(key, policy, now.env_params)
-        played = played.replace(valid=valid_actions(env.spec, played.obs, lead=3))
+        whole = ~jnp.any(played.broken, axis=-1, keepdims=True)  # else there is no score
+        played = played.replace(
+            own=played.own & whole, valid=valid_actions(env.spec, played.obs, lead=3)
+        )
         reward, keep = score(played, state.models, now)
         advantage = credit(played, reward, keep, now)
         reference = log_probs(state.models["reference"], network, head, played, now.temperature)
@@ -238,6 +246,7 @@ def passes_over_answers(
             params, part, network, head, objective, now
         )
         own = jnp.any(part.played.own)
+        kept = jnp.any(part.played.own & part.keep[:, None, None])
         step = guarded_step(
             optimiser,
             params,
@@ -247,7 +256,7 @@ def passes_over_answers(
             now.max_grad_norm,
             groups=network.groups,
             clip_together=True,
-            enabled=own & jnp.any(part.keep),
+            enabled=kept,
         )
         refused = refused + (step.refused | ~own)
         return (step.params, step.opt_state, refused), {**metrics, "grad_norm": step.norm}

@@ -22,15 +22,23 @@ def hparam_at(value: Any, step: Array | int) -> Array:
     return jnp.asarray(weight_at(value, step), jnp.float32)
 
 
+def _number(leaf: Any, step: Array | int) -> Any:
+    dtype = getattr(leaf, "dtype", None)
+    if dtype is None or dtype in (jnp.float32, jnp.float64):
+        return hparam_at(leaf, step)
+    return leaf
+
+
 def at_step(hparams: H, step: Array | int) -> H:
     """`hparams` with every schedule replaced by its value at update `step`.
 
-    The learner's own numbers become float32 (None stays None); the world's params keep their
-    dtypes, and schedules inside their rewards are resolved.
+    The learner's own numbers become float32 (None stays None); arrays of integers, booleans, keys
+    or narrow floats stay as they are, and so do the world's params, whose rewards' schedules are
+    resolved.
     """
     numbers = {
         field.name: jax.tree.map(
-            lambda leaf: hparam_at(leaf, step),
+            lambda leaf: _number(leaf, step),
             getattr(hparams, field.name),
             is_leaf=lambda leaf: hasattr(leaf, "is_schedule"),
         )

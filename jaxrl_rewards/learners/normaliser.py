@@ -67,6 +67,7 @@ def normalise_rewards(
         terms = update_term_statistics(normaliser.terms, played.terms, played.applicable)
         normaliser = normaliser.replace(terms=terms)
         values = normalised_total(env_params.reward, terms, played.terms, played.applicable)
+        values = jnp.where(played.broken, 0.0, values)
     if normaliser.returns != ():
         last, sums = discounted_returns(normaliser.discounted, values.T, played.done.T, discount)
         returns = update_moments(normaliser.returns, sums)

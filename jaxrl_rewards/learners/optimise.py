@@ -19,18 +19,34 @@ learning rate of its own. A single name puts all in one group."""
 def adam(epsilon: float = 1e-5) -> optax.GradientTransformation:
     """Adam's direction without a learning rate (Kingma and Ba 2015), which is a hyper-parameter.
 
-    Moments are float32 or wider whatever the parameters are.
+    Moments are float32 or wider whatever the parameters are; for narrower parameters the state is
+    a `WithRemainder`.
     """
     # `eps_root` is too small to change a step, and keeps its derivative finite at a gradient of 0.
     inner = optax.scale_by_adam(eps=epsilon, eps_root=1e-30)
 
     def init(params: Any) -> Any:
-        return inner.init(_wide(params))
+        moments = inner.init(_wide(params))
+        return WithRemainder(moments, _remainder(params)) if _is_narrow(params) else moments
 
     def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        return inner.update(_wide(grads), state, params)
+        if not isinstance(state, WithRemainder):
+            return inner.update(_wide(grads), state, params)
+        direction, moments = inner.update(_wide(grads), state.moments, params)
+        return direction, WithRemainder(moments, state.remainder)
 
     return optax.GradientTransformation(init, update)
+
+
+class WithRemainder(NamedTuple):
+    """The optimiser's moments, and what rounding has kept from parameters narrower than float32.
+
+    With it the sum of parameters and remainder is a float32 copy, and steps too small for the
+    parameters' own precision add up instead of getting lost.
+    """
+
+    moments: Any
+    remainder: Any
 
 
 class Step(NamedTuple):
@@ -95,7 +111,14 @@ def guarded_step(
         factor = jnp.where(moves, -rate, 0.0)
         return (param + factor * direction).astype(param.dtype)
 
-    new_params = jax.tree.map(move, params, directions, labels)
+    if isinstance(new_state, WithRemainder):
+        whole = jax.tree.map(jnp.add, _wide(params), new_state.remainder)
+        moved = jax.tree.map(move, whole, directions, labels)
+        new_params = jax.tree.map(lambda new, old: new.astype(old.dtype), moved, params)
+        left = jax.tree.map(jnp.subtract, moved, _wide(new_params))
+        new_state = WithRemainder(new_state.moments, left)
+    else:
+        new_params = jax.tree.map(move, params, directions, labels)
     new_state = jax.tree.map(lambda new, old: jnp.where(moves, new, old), new_state, opt_state)
     return Step(new_params, new_state, ~finite, jnp.where(finite, norm, 0.0))
 
@@ -137,6 +160,14 @@ def _clip_by_group(
         jnp.where(finite, g * scales[name], 0.0) for g, name in zip(leaves, names, strict=True)
     ]
     return structure.unflatten(clipped)
+
+
+def _is_narrow(tree: Any) -> bool:
+    return any(leaf.dtype.itemsize < 4 for leaf in jax.tree.leaves(tree))
+
+
+def _remainder(params: Any) -> Any:
+    return jax.tree.map(jnp.zeros_like, _wide(params))
 
 
 def _wide(tree: Any) -> Any:

@@ -14,12 +14,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrl_rewards.core import Env, Trajectories, check_env, record
+from jaxrl_rewards.core import Env, Trajectories, record
 from jaxrl_rewards.credit.gae import gae
 from jaxrl_rewards.learners.acting import acting, actor_critic_policy, valid_actions
 from jaxrl_rewards.learners.action_head import action_head
 from jaxrl_rewards.learners.api import Learner, LearnerState, Metrics
-from jaxrl_rewards.learners.config import CollectConfig, NetworkConfig, OptimiseConfig
+from jaxrl_rewards.learners.config import (
+    CollectConfig,
+    NetworkConfig,
+    OptimiseConfig,
+    check_world,
+)
 from jaxrl_rewards.learners.epochs import epochs_of_minibatches, needs_own_rates
 from jaxrl_rewards.learners.hparams import at_step
 from jaxrl_rewards.learners.normaliser import (
@@ -105,7 +110,7 @@ def make_ppo(
     what the host needs to know of a rollout beyond scalar metrics.
     """
     config = config or PPOConfig()
-    check_env(env, None if hparams is None else hparams.env_params)
+    check_world(env, hparams)
     head = action_head(env.spec.action_space, squash=config.squash)
     network = network or default_network(env, config, head.size)
     hparams = hparams or PPOHParams(env_params=env.default_params())
@@ -197,7 +202,8 @@ def credit(played: Trajectories, now: PPOHParams, carry: Any) -> Batch:
     )
     unread = ("reward", "terms", "applicable", "alive", "broken", "turn", "group", "info")
     kept = played.replace(next_value=(), **dict.fromkeys(unread, ()))
-    return Batch(played=kept, advantage=advantage, target=target, carry=carry)
+    sound = played.alive & ~played.broken
+    return Batch(played=kept, advantage=advantage, target=target, sound=sound, carry=carry)
 
 
 def rollout_metrics(shown: Trajectories, statistics: EpisodeStatistics) -> Metrics:

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxrl_rewards.core import Trajectories, record
 from jaxrl_rewards.learners.acting import masked
@@ -27,6 +27,8 @@ class Batch:
     advantage: Float[Array, "..."]
     target: Float[Array, "..."]
     """Returns that the critic is fitted to."""
+    sound: Bool[Array, "..."]
+    """Positions that the critic is fitted to, those that the world forced among them."""
     carry: Any = ()
     """Memory before the first step, `[N, ...]`."""
 
@@ -42,7 +44,8 @@ def ppo_loss(
     """Clipped surrogate + value loss - entropy bonus over one minibatch (eq. 9 of the paper).
 
     `config` is an `OptimiseConfig`; `now` holds `clip`, `entropy_coefficient` and
-    `value_coefficient` as numbers. Positions that are not the policy's own are left out.
+    `value_coefficient` as numbers. Positions that are not the policy's own are left out; the critic
+    is fitted to forced ones too, since advantages before them bootstrap from it.
     """
     played, own = batch.played, batch.played.own
     done = played.done if network.recurrent else None
@@ -57,7 +60,7 @@ def ppo_loss(
     critic, _ = value_loss(
         value,
         batch.target,
-        own,
+        batch.sound,
         old_values=played.value if config.clip_values else None,
         clip=now.clip if config.clip_values else None,
     )

@@ -84,6 +84,7 @@ class AutoReset:
     def reset(self, key: jax.Array, params: AutoResetParams) -> tuple[AutoResetState, TimeStep]:
         """Start the first episode."""
         state, timestep = self.env.reset(key, params.env)
+        timestep = contain(timestep)
         first = (state, timestep) if self.mode == "cached" else ()
         return AutoResetState(inner=state, first=first), timestep
 
@@ -106,7 +107,7 @@ class AutoReset:
             index = jax.random.randint(key_reset, (), 0, self.pool_size)
             return AutoResetDraw(key=key_step, start=index)
         state, timestep = self.env.reset(key_reset, params.env)
-        return AutoResetDraw(key=key_step, start=(state, timestep.obs))
+        return AutoResetDraw(key=key_step, start=(state, contain(timestep).obs))
 
     def advance(
         self, draw: AutoResetDraw, state: AutoResetState, action: Any, params: AutoResetParams
@@ -129,4 +130,4 @@ class AutoReset:
             inner, timestep = state.first
         else:
             inner, timestep = jax.tree.map(lambda leaf: leaf[draw.start], params.pool)
-        return inner, timestep.obs
+        return inner, contain(timestep).obs

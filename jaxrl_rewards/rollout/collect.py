@@ -18,8 +18,8 @@ from jaxrl_rewards.rollout.autoreset import AutoReset
 from jaxrl_rewards.rollout.standstill import Standstill
 
 TIME_LIMITS = ("bootstrap", "termination")
-AT_ONCE = 2**26
-"""Bytes of chance that are drawn before the loop."""
+AT_ONCE = 2**22
+"""Bytes of chance that are drawn before the loop, per seed."""
 
 
 class Decision(NamedTuple):
@@ -146,9 +146,10 @@ def turns_by_step(played: Trajectories) -> Array:
 
 def turns_by_forcing(played: Trajectories) -> Array:
     """A unit is a run of positions that the policy chose, between those that the world forced."""
-    before = jnp.concatenate([jnp.zeros_like(played.own[..., :1]), played.own[..., :-1]], axis=-1)
-    count = jnp.cumsum(played.own & ~before, axis=-1, dtype=jnp.int32)
-    return jnp.where(played.own, count - 1, -1)
+    spoken = played.own | (played.alive & played.broken)
+    before = jnp.concatenate([jnp.zeros_like(spoken[..., :1]), spoken[..., :-1]], axis=-1)
+    count = jnp.cumsum(spoken & ~before, axis=-1, dtype=jnp.int32)
+    return jnp.where(spoken, count - 1, -1)
 
 
 def _position(

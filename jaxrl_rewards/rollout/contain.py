@@ -18,7 +18,8 @@ def contain(timestep: TimeStep) -> TimeStep:
     A world is broken when an observation is not finite or huge (`core.believable`): the step's
     reward and terms become 0 and not applicable, such entries of observations 0. A reward of that
     kind in a sound world breaks its step alone: it becomes 0 and the step `broken`, but the episode
-    goes on. Other steps are unchanged. Learners leave broken steps out and count them.
+    goes on. Other steps are unchanged. Learners leave broken steps out and count them. Values are
+    contained, derivatives through the world or its reward are not.
     """
     sound = _sound(timestep.obs)
     scored = believable(timestep.reward)

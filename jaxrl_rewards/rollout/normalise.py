@@ -64,7 +64,7 @@ def standard_deviation(moments: RunningMoments, floor: float = 1e-4) -> Any:
 
     def deviation(squares):
         variance = squares / jnp.maximum(moments.count, 1.0)
-        return jnp.where(moments.count > 0, jnp.maximum(jnp.sqrt(variance), floor), 1.0)
+        return jnp.where(moments.count > 0, jnp.sqrt(jnp.maximum(variance, floor**2)), 1.0)
 
     return jax.tree.map(deviation, moments.squares)
 

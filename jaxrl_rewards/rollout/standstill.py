@@ -44,6 +44,8 @@ class Standstill:
     def reset(self, key: jax.Array, params: Any) -> tuple[StandstillState, TimeStep]:
         """Start the episode."""
         inner, timestep = self.env.reset(key, params)
+        timestep = contain(timestep)
+        timestep = timestep.replace(final_obs=timestep.obs)
         return StandstillState(inner=inner, timestep=timestep), timestep
 
     def draw(self, keys: jax.Array, params: Any) -> jax.Array:
@@ -68,6 +70,7 @@ class Standstill:
         still = before.replace(
             reward=nothing[0], terms=nothing[1], applicable=nothing[2], broken=nothing[3]
         )
-        timestep = select(before.done, still, contain(timestep))
+        timestep = contain(timestep)
+        timestep = select(before.done, still, timestep.replace(final_obs=timestep.obs))
         inner = select(before.done, state.inner, inner)
         return StandstillState(inner=inner, timestep=timestep), timestep

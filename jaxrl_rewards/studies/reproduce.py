@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxrl_rewards.core.files import atomic_path, atomic_write_json, jsonable
+from jaxrl_rewards.core.files import atomic_path, atomic_write_json, jsonable, make_folder
 from jaxrl_rewards.studies.api import HOLDS, TOO_FEW, Study, StudyResult, Verdict, judge
 from jaxrl_rewards.studies.provenance import provenance
 from jaxrl_rewards.studies.shared.intervals import bootstrap_interval
@@ -33,8 +33,7 @@ def reproduce(
     """
     config = study.config if config is None else config
     root_key(config)
-    folder = Path(out_dir)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(out_dir)
     start = time.perf_counter()
     result = _with_progress(study, config, quiet)
     seconds = time.perf_counter() - start

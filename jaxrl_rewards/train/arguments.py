@@ -69,6 +69,8 @@ def _flags(kind: Any, prefix: str | None) -> dict[str, Any]:
     for field in dataclasses.fields(kind):
         name = field.name.replace("_", "-")
         nested = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            nested = field.default_factory()
         if dataclasses.is_dataclass(nested):
             found |= _flags(type(nested), None if prefix is None else f"{prefix}{name}.")
         else:

@@ -32,7 +32,7 @@ class Health(NamedTuple):
     idle: Any
     """Updates of this chunk that were refused in full."""
     finite: Any
-    """Whether all parameters are finite after it."""
+    """Whether all parameters, those of `models` too, are finite after it."""
 
 
 def first_state(
@@ -96,7 +96,11 @@ def compile_chunk(
 
         start = (state, buffers, jnp.zeros_like(state.skipped))
         state, buffers, idle = jax.lax.fori_loop(0, count, body, start)
-        return state, buffers, Health(state.skipped, idle, _finite(state.params, state.skipped))
+        return (
+            state,
+            buffers,
+            Health(state.skipped, idle, _finite((state.params, state.models), state.skipped)),
+        )
 
     outputs = None if mesh is None else (shardings, replicated(mesh), replicated(mesh))
     jitted = jit_program(chunk, donate_argnums=0, out_shardings=outputs)

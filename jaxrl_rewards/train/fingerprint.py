@@ -9,11 +9,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import re
 import types
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
+
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 def static_parts(tree: Any) -> dict[str, str]:
@@ -23,14 +27,24 @@ def static_parts(tree: Any) -> dict[str, str]:
     return found
 
 
-def fingerprint(value: Any) -> str:
-    """A short text that is equal for equal values: functions by name and code, arrays by digest."""
+def fingerprint(value: Any, seen: tuple[int, ...] = ()) -> str:
+    """A short text that is equal for equal values in every process: functions by name and code (not
+    that of the functions they call by name), arrays by digest, no addresses."""
+    if id(value) in seen:
+        return "..."
+    return _described(value, lambda part: fingerprint(part, (*seen, id(value))))
+
+
+def _described(value: Any, fingerprint: Callable[[Any], str]) -> str:
+    wrapped = getattr(value, "__wrapped__", None)
+    if wrapped is not None and not isinstance(value, type):  # jitted and decorated functions
+        return f"{type(value).__name__}({fingerprint(wrapped)})"
     if isinstance(value, functools.partial):
         return f"partial({fingerprint(value.func)}, {fingerprint((value.args, value.keywords))})"
     if isinstance(value, types.MethodType):
         return f"{fingerprint(value.__func__)} of {fingerprint(value.__self__)}"
     if isinstance(value, types.FunctionType):
-        return f"{value.__module__}.{value.__qualname__}#{_digest(_code_of(value))}"
+        return f"{value.__module__}.{value.__qualname__}#{_digest(_code_of(value, fingerprint))}"
     if isinstance(value, type | types.BuiltinFunctionType | types.ModuleType):
         return getattr(value, "__qualname__", value.__name__)
     if isinstance(value, np.ndarray | jax.Array):
@@ -46,7 +60,7 @@ def fingerprint(value: Any) -> str:
         return f"{type(value).__qualname__}{fingerprint(fields)}"
     if type(value).__repr__ is object.__repr__:  # would show an address
         return f"{type(value).__qualname__}{fingerprint(getattr(value, '__dict__', {}))}"
-    return repr(value)
+    return ADDRESS.sub("", repr(value))
 
 
 def _walk(structure: Any, path: str, found: dict[str, str]) -> None:
@@ -73,21 +87,21 @@ def _walk(structure: Any, path: str, found: dict[str, str]) -> None:
         _walk(child, f"{path}.{name}", found)
 
 
-def _code_of(function: types.FunctionType) -> bytes:
+def _code_of(function: types.FunctionType, fingerprint: Callable[[Any], str]) -> bytes:
     """Bytes that change with what the function does: its code, defaults and what it closes over."""
     parts = [_bytes_of_code(function.__code__)]
     parts.append(fingerprint((function.__defaults__, function.__kwdefaults__)).encode())
     for cell in function.__closure__ or ():
         try:
             parts.append(fingerprint(cell.cell_contents).encode())
-        except (ValueError, RecursionError):  # an empty cell, or a function that closes over itself
+        except ValueError:  # an empty cell
             parts.append(b"?")
     return b"|".join(parts)
 
 
 def _bytes_of_code(code: types.CodeType) -> bytes:
     constants = [
-        _bytes_of_code(item) if isinstance(item, types.CodeType) else repr(item).encode()
+        _bytes_of_code(item) if isinstance(item, types.CodeType) else fingerprint(item).encode()
         for item in code.co_consts
     ]
     names = repr((code.co_names, code.co_varnames)).encode()

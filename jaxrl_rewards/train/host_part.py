@@ -11,7 +11,8 @@ class HostPart(Protocol):
     After every chunk `exchange(update, told)` is called once: `told` is the state's `summary` as
     NumPy arrays (leading seed axis where the run has seeds), `update` the updates done so far. What
     it returns goes to the learner's `receive(state, given)`, whose result the next chunk starts
-    from; None gives nothing. Its structure, shapes and dtypes must never change. The call holds up
+    from; None gives nothing. Its structure, shapes and dtypes must never change, and lead with the
+    seed axis where the run has seeds. The call holds up
     training: slow work is begun here and handed over at a later exchange.
 
     `state_dict` is stored in every checkpoint, after the exchange of that chunk, and handed to

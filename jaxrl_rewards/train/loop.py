@@ -30,7 +30,6 @@ from jaxrl_rewards.train.logging import (
     Row,
     TensorBoardLog,
     history,
-    mean,
 )
 from jaxrl_rewards.train.plots import learning_curves
 from jaxrl_rewards.train.signals import StopRequest
@@ -372,7 +371,8 @@ class Loop:
 
     def _save(self, update: int, snapshot: Any, row: Row) -> None:
         name = self.plan.best_metric or ""
-        score = mean(row.get(name.lstrip("-")))
+        values = np.asarray(row.get(name.lstrip("-"), np.nan), np.float64)
+        score = float(values.mean()) if np.isfinite(values).all() else None  # of all seeds
         if score is not None and name.startswith("-"):
             score = -score
         position = self.jsonl.position() if self.jsonl is not None else 0

@@ -269,3 +269,98 @@ def test_bfloat16_parameters_stay_and_train(method):
     assert {leaf.dtype for leaf in wide} == {jnp.dtype(jnp.float32)}
     moved = jax.tree.map(lambda a, b: jnp.any(a != b), state.params["actor"], new.params["actor"])
     assert any(jax.tree.leaves(moved))
+
+
+def test_kept_prompts_without_a_token_of_their_own_move_nothing():
+    """Not the mask and not the kept prompts alone decide, but what is in both."""
+
+    def second_half(played, models, hparams):
+        reward, keep = outcome(played, models, hparams)
+        return reward, jnp.arange(4) >= 2
+
+    class HalfForced(Bandit):
+        def step(self, key, state, action, params):
+            nxt, timestep = super().step(key, state, action, params)
+            return nxt, timestep.replace(chosen=state.x[0] > 100.0)
+
+    learner = make_group(HalfForced(), SMALL, score=second_half)
+    state = learner.init(jax.random.key(0), learner.hparams)
+    warm = state.replace(opt_state=jax.tree.map(lambda m: m + jnp.ones_like(m), state.opt_state))
+    new, _ = jax.jit(learner.update)(warm, learner.hparams)
+    assert_same((new.params, new.opt_state), (warm.params, warm.opt_state))
+
+
+@pytest.mark.parametrize("method", ["group", "ppo"])
+def test_a_world_that_breaks_at_its_reset_spoils_no_update(method):
+    class BadStart(Corridor):
+        def reset(self, key, params):
+            state, timestep = super().reset(key, params)
+            bad = jax.random.uniform(jax.random.fold_in(key, 1), dtype=jnp.float32) < 0.3
+            obs = jnp.where(bad, jnp.nan, timestep.obs)
+            return state, timestep.replace(obs=obs, final_obs=obs)
+
+    if method == "group":
+        learner = make_group(BadStart(), GroupConfig(num_prompts=8, group_size=4, hidden=(8,)))
+    else:
+        learner = make_ppo(BadStart(), PPOConfig(num_envs=16, unroll_length=8, hidden=(8,)))
+    state, new, metrics = one_update(learner)
+    assert int(new.skipped) == 0 and distance(new.params, state.params) > 1e-5
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(new.params))
+
+
+def test_the_critic_learns_from_forced_positions_too():
+    """A reward that arrives at a forced step reaches the value before it."""
+
+    class Forced(Toy):
+        def step(self, key, state, action, params):
+            nxt, timestep = super().step(key, state, action, params)
+            reward = jnp.where(nxt[1] == 3, 10.0, 0.0)
+            return nxt, timestep.replace(reward=reward)
+
+    config = PPOConfig(num_envs=16, unroll_length=8, num_epochs=4, hidden=(8,), clip_values=False)
+    learner = make_ppo(Forced("forces"), config)
+    hparams = learner.hparams.replace(
+        discount=1.0, trace_decay=0.0, learning_rate=0.03, entropy_coefficient=0.0
+    )
+    state = jax.jit(learner.init)(jax.random.key(0), hparams)
+    state, _ = jax.lax.scan(lambda s, _: learner.update(s, hparams), state, None, 150)
+    network = mlp_actor_critic(Box(-1.0, 20.0, (2,)), 3, hidden=(8,))
+    value = network.critic(state.params, jnp.full((1, 2), 0.5))
+    assert 1.0 < float(value[0]) < 11.0  # time is not observed: between 0 and what is to come
+
+
+def test_swept_params_and_groups_of_one():
+    env = Corridor()
+    params = env.default_params()
+    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params)
+    hparams = GroupHParams(env_params=stacked)
+    learner = make_group(env, SMALL, hparams=hparams)
+    axes = jax.tree.map(lambda _: None, hparams).replace(
+        env_params=jax.tree.map(lambda _: 0, stacked)
+    )
+    state = learner.init(jax.random.key(0), learner.hparams.replace(env_params=params))
+    new, _ = jax.jit(jax.vmap(learner.update, in_axes=(None, axes)))(state, learner.hparams)
+    assert new.skipped.shape == (2,)
+    with pytest.raises(ValueError, match="group_size=1 teaches nothing"):
+        make_group(env, GroupConfig(num_prompts=2, group_size=1))
+
+
+def test_small_steps_of_narrow_parameters_add_up():
+    from jaxrl_rewards.learners.optimise import adam, guarded_step
+
+    optimiser = adam()
+    ends = {}
+    for dtype in (jnp.float32, jnp.bfloat16):
+        params = {"w": jnp.ones(3, dtype)}
+        state = optimiser.init(params)
+        grads = {"w": -jnp.ones(3, dtype)}
+
+        def body(carry, _, grads=grads):
+            step = guarded_step(optimiser, *carry, grads, jnp.float32(1e-3), jnp.float32(jnp.inf))
+            return (step.params, step.opt_state), None
+
+        (params, _), _ = jax.lax.scan(body, (params, state), None, 300)
+        ends[dtype] = np.asarray(params["w"], np.float32)
+        assert params["w"].dtype == dtype
+    np.testing.assert_allclose(ends[jnp.bfloat16], ends[jnp.float32], rtol=0.01)
+    assert ends[jnp.float32][0] > 1.29

@@ -231,3 +231,29 @@ print(json.dumps(len(jax.devices())))
         progress=False, log=("jsonl",),
     )  # fmt: skip
     assert result.updates == 4
+
+
+def test_fingerprints_are_those_of_other_processes():
+    """No addresses and no order of sets: jitted functions, set constants, cycles."""
+    script = """
+import jax, jax.numpy as jnp
+from jaxrl_rewards.train.fingerprint import fingerprint
+helper = jax.jit(lambda x: x + 1)
+def reward(x, kind="a"):
+    return jax.nn.relu(helper(x)) if kind in {"a", "b", "c"} else x
+class Loop:
+    def __init__(self): self.me = self
+def closed(f):
+    return lambda x: f(x)
+print(fingerprint((helper, reward, closed(helper), jax.nn.relu, Loop())))
+"""
+    found = set()
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, cwd=REPOSITORY,
+            env={**os.environ, "PYTHONHASHSEED": seed,
+                 "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'envs'}"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        found.add(done.stdout)
+    assert len(found) == 1 and "0x" not in found.pop()
