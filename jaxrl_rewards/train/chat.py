@@ -21,6 +21,8 @@ from typing import Any, Protocol
 
 from jaxrl_rewards.core import InputError
 from jaxrl_rewards.core.jsonl import mend_jsonl, read_jsonl
+from jaxrl_rewards.train.chat_dialect import REFUSALS, Dialect
+from jaxrl_rewards.train.chat_replies import Reply, estimate, read_reply
 from jaxrl_rewards.train.chat_transport import ChatError, post_json
 
 Message = Mapping[str, str]
@@ -35,7 +37,8 @@ class ChatSettings:
     """Base address up to and with the version, e.g. `http://localhost:8000/v1`."""
     model: str
     key: str = dataclasses.field(default="", repr=False)
-    """Sent as a bearer token where not empty; never logged."""
+    """Sent as a bearer token where not empty. Taken out of whatever the server says, pieces of it
+    too; a key with fewer than 8 characters counts as a placeholder and is not looked for."""
     timeout: float = 30.0
     """Seconds that one request may take from start to end."""
     retries: int = 4
@@ -47,7 +50,11 @@ class ChatSettings:
     body_limit: int = 1 << 20
     """Bytes of a request's or an answer's body."""
     token_budget: int | None = None
-    """Tokens, asked and answered, that this client may spend in all."""
+    """Tokens, asked and answered, that this client may spend in all. Answers that cannot be used
+    count too; one that never came, after the question was sent, counts as if it had been as long
+    as it might."""
+    time_budget: float | None = None
+    """Seconds that this client may spend in all with asking and waiting, failures included."""
 
     def __post_init__(self):
         if not self.url.startswith(("http://", "https://")):
@@ -65,6 +72,10 @@ class ChatSettings:
         for name in ("timeout", "longest_wait", "body_limit"):
             if not getattr(self, name) > 0:
                 raise InputError(f"chat {name} must be positive, got {getattr(self, name)}")
+        for name in ("token_budget", "time_budget"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"chat {name} must be positive, got {value}")
         if self.retries < 0 or self.backoff < 0:
             raise InputError("chat retries and backoff must not be negative")
 
@@ -90,11 +101,29 @@ class ChatAnswer:
     """What a server said."""
 
     texts: tuple[str, ...]
-    """One per choice."""
+    """One per choice, at least one; fewer than asked for where `missing` says why."""
     tokens: int
-    """Tokens spent on question and answers; estimated where the server does not say."""
+    """Tokens spent on question and answers, failed attempts included; estimated where the server
+    does not say."""
     attempts: int
     seconds: float
+    missing: str = ""
+    """`kind: reason` of the choices that did not come."""
+
+
+@dataclasses.dataclass
+class _Tally:
+    """What became of one question so far."""
+
+    start: float
+    texts: list[str] = dataclasses.field(default_factory=list)
+    cut: int = 0
+    """Choices that ended before any text."""
+    tokens: int = 0
+    attempts: int = 0
+    failures: int = 0
+    """Attempts in a row that brought nothing."""
+    problem: str = ""
 
 
 class Chat(Protocol):
@@ -117,9 +146,11 @@ class ChatClient:
 
     Time-outs, lost connections, unreadable bodies and the statuses 408, 429 and 5xx are tried
     again with exponential back-off and jitter; `Retry-After` is honoured up to `longest_wait`.
-    Other statuses and redirects to another host are errors at once. Every exchange goes to `log`
-    (a JSONL file, continued where it exists) where one is given, without the key; `ReplayChat`
-    reads it back. Setting `stop` ends all waiting between attempts.
+    Other statuses and redirects to another host are errors at once. A server that gives fewer
+    choices than asked is asked again for the rest, and one that refuses `n`, `max_tokens` or
+    `temperature` is asked in its own way from then on (`Dialect`). Every question goes to `log`
+    (a JSONL file, continued where it exists) where one is given; `ReplayChat` reads it back.
+    Setting `stop` ends all waiting between attempts.
     """
 
     def __init__(
@@ -134,6 +165,9 @@ class ChatClient:
         self.stop = stop or threading.Event()
         self.spent = 0
         """Tokens spent so far."""
+        self.seconds = 0.0
+        """Seconds spent so far, in all threads together."""
+        self.dialect = Dialect()
         self._log = None if log is None else Path(log)
         if self._log is not None:
             mend_jsonl(self._log)
@@ -148,57 +182,115 @@ class ChatClient:
         max_tokens: int = 4096,
         choices: int = 1,
     ) -> ChatAnswer:
-        """Ask for `choices` answers of at most `max_tokens` each; see the class."""
-        request = _request(messages, temperature, max_tokens, choices)
-        start = time.monotonic()
-        attempt = 0
-        try:
-            self._spend_check(request)
-            while True:
-                attempt += 1
-                try:
-                    texts, tokens = self._once(request)
-                    break
-                except ChatError as error:
-                    if not error.temporary or attempt > self.settings.retries:
-                        raise
-                    if self.stop.wait(self._wait(attempt, error.retry_after)):
-                        raise ChatError("stopped", "the client was closed while waiting") from error
-        except ChatError as error:
-            seconds = time.monotonic() - start
-            self._write(request, None, attempt, seconds, f"{error.kind}: {error}")
-            raise
-        seconds = time.monotonic() - start
-        self._write(request, {"texts": texts, "tokens": tokens}, attempt, seconds, None)
-        return ChatAnswer(texts=tuple(texts), tokens=tokens, attempts=attempt, seconds=seconds)
+        """Ask for `choices` answers of at most `max_tokens` each; see the class.
 
-    def _once(self, request: dict[str, Any]) -> tuple[list[str], int]:
-        settings = self.settings
-        body = {"model": settings.model, **request}
-        reply = post_json(
-            f"{settings.url}/chat/completions",
-            body,
-            key=settings.key,
-            timeout=settings.timeout,
-            limit=settings.body_limit,
-        )
-        texts = _texts(reply)
-        tokens = _tokens(reply, request, texts)
+        Where only some of them came, these are the answer and `missing` says why; ChatError where
+        none did.
+        """
+        request = _request(messages, temperature, max_tokens, choices)
+        tally, failure = _Tally(start=time.monotonic()), None
+        try:
+            self._collect(request, tally)
+            if tally.cut:
+                failure = ChatError("length", tally.problem)
+        except ChatError as error:
+            failure = error
+        seconds = time.monotonic() - tally.start
+        with self._lock:
+            self.seconds += seconds
+        missing = "" if failure is None else f"{failure.kind}: {failure}"
+        self._write(request, tally, seconds, missing)
+        if failure is not None and not tally.texts:
+            raise failure
+        return ChatAnswer(tuple(tally.texts), tally.tokens, tally.attempts, seconds, missing)
+
+    def _collect(self, request: dict[str, Any], tally: _Tally) -> None:
+        """Ask until all choices are there; ChatError where that is not to be had."""
+        refusal: ChatError | None = None
+        while (wanted := request["n"] - len(tally.texts) - tally.cut) > 0:
+            if tally.attempts and self.stop.is_set():
+                raise ChatError("stopped", "the client was closed")
+            body = self.dialect.body(request, 1 if refusal else wanted)
+            try:
+                reply = self._once(body, request, tally)
+            except ChatError as error:
+                if self.dialect.learn(body, error):
+                    continue
+                if error.code in REFUSALS and refusal is not None:
+                    raise refusal from None  # it was not the number of choices
+                if error.code in REFUSALS and body.get("n", 1) > 1:
+                    refusal = error
+                    continue
+                self._pause(error, tally)
+                continue
+            if refusal is not None:
+                self.dialect.most, refusal = 1, None
+            self.dialect.gave(body, reply.given)
+            tally.problem = reply.problem or tally.problem
+            tally.texts += reply.texts[:wanted]
+            tally.cut = min(tally.cut + reply.cut, request["n"] - len(tally.texts))
+            if reply.texts or reply.cut:
+                tally.failures = 0
+            else:
+                self._pause(ChatError("malformed", reply.problem, True), tally)
+
+    def _once(self, body: dict[str, Any], request: dict[str, Any], tally: _Tally) -> Reply:
+        """One attempt, with what it cost booked, also where it failed."""
+        settings, longest = self.settings, request["max_tokens"]
+        question = estimate(*(message["content"] for message in request["messages"]))
+        dearest = question + longest * body.get("n", 1)
+        left = self._check_budgets(dearest, tally)
+        tally.attempts += 1
+        try:
+            raw = post_json(
+                f"{settings.url}/chat/completions",
+                {"model": settings.model, **body},
+                key=settings.key,
+                timeout=min(settings.timeout, left),
+                limit=settings.body_limit,
+            )
+        except ChatError as error:
+            self._spend(dearest if error.worked else 0, tally)
+            raise
+        reply = read_reply(raw, question, longest)
+        self._spend(reply.tokens, tally)
+        return reply
+
+    def _spend(self, tokens: int, tally: _Tally) -> None:
+        tally.tokens += tokens
         with self._lock:
             self.spent += tokens
-        return texts, tokens
 
-    def _spend_check(self, request: dict[str, Any]) -> None:
-        budget = self.settings.token_budget
-        if budget is None:
-            return
+    def _check_budgets(self, wanted: int, tally: _Tally) -> float:
+        """Seconds that are left; ChatError where tokens or time do not suffice."""
+        tokens = self.settings.token_budget
         with self._lock:
             spent = self.spent
-        wanted = _estimate(request, []) + request["max_tokens"] * request["n"]
-        if spent + wanted > budget:
+        if tokens is not None and spent + wanted > tokens:
             raise ChatError(
-                "budget", f"{spent} of {budget} tokens are spent and {wanted} more might be needed"
+                "budget", f"{spent} of {tokens} tokens are spent and {wanted} more might be needed"
             )
+        left = self._seconds_left(tally)
+        if left <= 0:
+            text = f"the {self.settings.time_budget:g} seconds for asking are spent"
+            raise ChatError("budget", text)
+        return left
+
+    def _seconds_left(self, tally: _Tally) -> float:
+        budget = self.settings.time_budget
+        if budget is None:
+            return float("inf")
+        with self._lock:
+            return budget - self.seconds - (time.monotonic() - tally.start)
+
+    def _pause(self, error: ChatError, tally: _Tally) -> None:
+        """Wait before the next attempt; raises `error` where none may follow."""
+        tally.failures += 1
+        if not error.temporary or tally.failures > self.settings.retries:
+            raise error
+        wait = min(self._wait(tally.failures, error.retry_after), self._seconds_left(tally))
+        if self.stop.wait(max(wait, 0.0)):
+            raise ChatError("stopped", "the client was closed while waiting") from None
 
     def _wait(self, attempt: int, asked: float | None) -> float:
         """Seconds before the next attempt."""
@@ -208,20 +300,20 @@ class ChatClient:
         own = min(self.settings.backoff * 2.0 ** (attempt - 1) * jitter, limit)
         return own if asked is None else min(max(asked, own), limit)
 
-    def _write(self, request: dict, answer: dict | None, attempts: int, seconds: float, error):
+    def _write(self, request: dict, tally: _Tally, seconds: float, missing: str) -> None:
         if self._log is None:
             return
+        answer = {"texts": tally.texts, "tokens": tally.tokens} if tally.texts else None
         entry = {
             "request": request,
             "model": self.settings.model,
             "answer": answer,
-            "error": error,
-            "attempts": attempts,
+            "error": missing or None,
+            "attempts": tally.attempts,
             "seconds": round(seconds, 4),
+            "tokens": tally.tokens,
         }
         line = json.dumps(entry)
-        if self.settings.key:
-            line = line.replace(json.dumps(self.settings.key)[1:-1], "[key]")
         with self._lock:
             self._log.parent.mkdir(parents=True, exist_ok=True)
             with self._log.open("a", encoding="utf-8") as file:
@@ -268,6 +360,7 @@ class ReplayChat:
             tokens=int(entry["answer"]["tokens"]),
             attempts=int(entry["attempts"]),
             seconds=float(entry["seconds"]),
+            missing=str(entry.get("error") or ""),
         )
 
 
@@ -281,6 +374,8 @@ def _request(
             raise InputError("a chat message has a 'role' and a text 'content', nothing else")
     if max_tokens < 1 or choices < 1:
         raise InputError(f"max_tokens and choices must be positive, got {max_tokens}, {choices}")
+    if not 0 <= temperature < float("inf"):
+        raise InputError(f"temperature must be finite and not negative, got {temperature}")
     return {
         "messages": [dict(message) for message in messages],
         "temperature": float(temperature),
@@ -291,30 +386,6 @@ def _request(
 
 def _fingerprint(request: dict) -> str:
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
-
-
-def _texts(reply: Any) -> list[str]:
-    try:
-        texts = [choice["message"]["content"] for choice in reply["choices"]]
-    except (KeyError, TypeError, IndexError) as error:
-        raise ChatError("malformed", "the answer has no choices with a text", True) from error
-    if not texts or not all(isinstance(text, str) for text in texts):
-        raise ChatError("malformed", "the answer has a choice without a text", True)
-    return texts
-
-
-def _tokens(reply: Any, request: dict, texts: list[str]) -> int:
-    usage = reply.get("usage") if isinstance(reply, dict) else None
-    total = usage.get("total_tokens") if isinstance(usage, dict) else None
-    if isinstance(total, int) and not isinstance(total, bool) and total >= 0:
-        return total
-    return _estimate(request, texts)
-
-
-def _estimate(request: dict, texts: list[str]) -> int:
-    """About one token per four characters."""
-    characters = sum(len(m["content"]) for m in request["messages"]) + sum(map(len, texts))
-    return -(-characters // 4)
 
 
 __all__ = [

@@ -10,6 +10,7 @@ import ast
 import re
 
 from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.core.thinking import without_thinking
 
 MAX_ANSWER_BYTES = 64 * 1024
 """Text beyond this is cut before any pattern looks at it."""
@@ -18,6 +19,10 @@ _BLOCKS = tuple(
     re.compile(pattern, re.DOTALL)
     for pattern in (r"```python(.*?)```", r"```(.*?)```", r'"""(.*?)"""', r'""(.*?)""', r'"(.*?)"')
 )
+_FENCE = re.compile(r"```(.*?)```", re.DOTALL)
+_TAG = re.compile(r"[ \t]*(?:\{[^}\n`]*\}|[^\s`=]+(?:[ \t]+[^\n`]*)?)?[ \t\r]*\n")
+"""What may stand behind an opening fence up to the end of its line: a language, a title."""
+_TERM = re.compile(r"\s*[A-Za-z_]\w*\s*=(?!=)")
 
 
 def cut_answer(text: str) -> str:
@@ -28,15 +33,48 @@ def cut_answer(text: str) -> str:
     return packed[:MAX_ANSWER_BYTES].decode("utf-8", errors="ignore")
 
 
+def read_part(response: str) -> str:
+    """What of a response is read: no thoughts (`without_thinking`), at most 64 KiB.
+
+    InputError unless it is a string.
+    """
+    return cut_answer(without_thinking(response) if isinstance(response, str) else response)
+
+
 def find_block(response: str) -> str | None:
     """The first fenced or quoted block, stripped; None where there is none.
 
     Tried in order: a block fenced as python, a plain fence, three, two and one double quotes. The
-    shortest match counts and may span lines.
+    shortest match counts and may span lines. Thoughts before the answer are no part of it.
     """
-    text = cut_answer(response)
+    text = read_part(response)
     matches = (pattern.search(text) for pattern in _BLOCKS)
     return next((match.group(1).strip() for match in matches if match is not None), None)
+
+
+def find_program(response: str) -> str | None:
+    """The reward program in a response, stripped; None where there is none.
+
+    As `find_block`, but a fence may carry any tag (`text`, `Python`, `reward title=x`), which is no
+    part of the program, and a response of nothing but lines `name = ...` needs no fence.
+    """
+    text = read_part(response)
+    fences = [_untagged(match) for match in _FENCE.findall(text)]
+    if fences:
+        python = [block for tag, block in fences if tag.lower().startswith("py")]
+        return (python or [block for _, block in fences])[0]
+    lines = [line for line in text.splitlines() if line.strip()]
+    if lines and all(map(_TERM.match, lines)):
+        return text.strip()
+    return find_block(text)
+
+
+def _untagged(block: str) -> tuple[str, str]:
+    """A fence's tag and what it holds; a first line `name = ...` is no tag."""
+    tag = _TAG.match(block)
+    if tag is None or _TERM.match(tag.group()):
+        return "", block.strip()
+    return tag.group().strip().strip("{}. "), block[tag.end() :].strip()
 
 
 def extract_reward_code(response: str) -> str:
@@ -45,7 +83,7 @@ def extract_reward_code(response: str) -> str:
     Without a block, or with an empty one, the whole text counts. Functions before the last one
     are lost: the published behaviour.
     """
-    code = find_block(response) or cut_answer(response)
+    code = find_block(response) or read_part(response)
     lines = code.split("\n")
     starts = [number for number, line in enumerate(lines) if line.strip().startswith("def ")]
     return "\n".join(lines[starts[-1] :]) if starts else code
