@@ -26,8 +26,9 @@ _LONGEST_ANSWER = 1 << 16
 def find_classification_label(response: str) -> int | None:
     """The label that an answer gives: 1 helpful, 0 unhelpful, None where it gives neither.
 
-    `FOO` anywhere wins over `BAR`, capitals only, inside longer words too. Only the first 65,536
-    characters behind its thoughts (`without_thinking`) are read. InputError where `response` is no text.
+    `FOO` anywhere wins over `BAR`, capitals only, inside longer words too. Thoughts are left out
+    (`without_thinking`); of the rest only the first 65,536 characters are read. InputError where
+    `response` is no text.
     """
     text = _answer(response)
     if HELPFUL in text:
