@@ -352,16 +352,10 @@ class ReplayChat:
             entry = queue.popleft() if queue else None
         if entry is None:
             raise ChatError("replay", "the recording holds no further answer to this question")
-        if entry["answer"] is None:
-            kind, _, text = str(entry["error"]).partition(": ")
+        if entry.get("answer") is None:
+            kind, _, text = str(entry.get("error")).partition(": ")
             raise ChatError(kind, text)
-        return ChatAnswer(
-            texts=tuple(entry["answer"]["texts"]),
-            tokens=int(entry["answer"]["tokens"]),
-            attempts=int(entry["attempts"]),
-            seconds=float(entry["seconds"]),
-            missing=str(entry.get("error") or ""),
-        )
+        return _recorded(entry)
 
 
 def _request(
@@ -382,6 +376,20 @@ def _request(
         "max_tokens": int(max_tokens),
         "n": int(choices),
     }
+
+
+def _recorded(entry: dict[str, Any]) -> ChatAnswer:
+    try:
+        return ChatAnswer(
+            texts=tuple(map(str, entry["answer"]["texts"])),
+            tokens=int(entry["answer"]["tokens"]),
+            attempts=int(entry["attempts"]),
+            seconds=float(entry["seconds"]),
+            missing=str(entry.get("error") or ""),
+        )
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        text = f"an entry of the recording holds no answer ({error!r}); is it a chat log?"
+        raise InputError(text) from None
 
 
 def _fingerprint(request: dict) -> str:

@@ -12,6 +12,7 @@ REFUSALS = (400, 422, 501)
 _UNKNOWN = re.compile(
     r"support|unrecogni|unknown|unexpected|not permitted|not allowed|deprecated|only the default"
 )
+_TOO_MANY = re.compile(r"too (?:large|big|high|many)|at most|maximum|exceed|(?:less|greater) than")
 _CHOICES = re.compile(r"\bn\b|\b(?:choices?|completions|candidates?)\b")
 
 
@@ -46,9 +47,8 @@ class Dialect:
             return False
         text = str(error).lower()
         unknown = _UNKNOWN.search(text)
-        if "max_tokens" in body and (
-            "max_completion_tokens" in text or (unknown and "max_tokens" in text)
-        ):
+        other_name = "max_completion_tokens" in text or (unknown and "max_tokens" in text)
+        if "max_tokens" in body and other_name and not _TOO_MANY.search(text):
             self.length_name = "max_completion_tokens"
         elif "temperature" in body and unknown and "temperature" in text:
             self.takes_temperature = False

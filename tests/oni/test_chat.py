@@ -180,6 +180,16 @@ def test_a_recording_is_replayed_and_holds_no_key(tmp_path):
     assert caught.value.kind == "replay"
 
 
+@pytest.mark.parametrize("answer", [3, {}, {"texts": 3, "tokens": 1}, {"texts": [], "tokens": "x"}])
+def test_a_recording_with_a_damaged_answer_is_named(tmp_path, answer):
+    log = tmp_path / "chat.jsonl"
+    with FakeChatServer() as server:
+        client(server, log=log).complete(QUESTION)
+    log.write_text(json.dumps(json.loads(log.read_text()) | {"answer": answer}) + "\n")
+    with pytest.raises(InputError, match="no answer"):
+        ReplayChat(log).complete(QUESTION)
+
+
 def test_a_log_torn_by_a_crash_is_continued(tmp_path):
     log = tmp_path / "chat.jsonl"
     script = [("answer", text) for text in ("one", "two", "three")]
@@ -331,6 +341,15 @@ def test_both_parameters_and_n_may_be_refused():
     with FakeChatServer(own=own) as server:
         assert len(client(server).complete(QUESTION, choices=2).texts) == 2
     assert set(server.requests[-1]["body"]) == {"model", "messages", "max_completion_tokens"}
+
+
+def test_a_value_that_is_too_large_is_no_name_that_is_unknown():
+    said = "max_tokens is too large: 99999. This model supports at most 4096 completion tokens."
+    with FakeChatServer(own=refusing(max_tokens={"error": said})) as server:
+        asking = client(server)
+        with pytest.raises(ChatError, match="at most 4096"):
+            asking.complete(QUESTION, max_tokens=99_999)
+    assert len(server.requests) == 1 and asking.dialect.length_name == "max_tokens"
 
 
 def choice(content, reason="stop", **extra):

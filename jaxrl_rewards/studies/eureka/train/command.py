@@ -35,6 +35,8 @@ class EurekaTask:
     """Tokens that a chat search may spend, answers that cannot be used included."""
     time_budget: float | None = None
     """Seconds that a chat search may spend with asking and waiting."""
+    timeout: float = 60.0
+    """Seconds that one chat request may take."""
     max_tokens: int = 1024
     """Tokens of one chat answer, its thoughts included; models that think need more."""
     temperature: float = 1.0
@@ -124,7 +126,7 @@ def make_proposer(task: EurekaTask) -> Any:
         return ReplayProposer(task.recording)
     if task.proposer == "chat":
         settings = ChatSettings.from_environment(
-            timeout=60.0, token_budget=task.token_budget, time_budget=task.time_budget
+            timeout=task.timeout, token_budget=task.token_budget, time_budget=task.time_budget
         )
         proposer: Any = ChatProposer(
             ChatClient(settings, log=task.out / "chat.jsonl"),
