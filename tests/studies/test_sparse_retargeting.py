@@ -9,11 +9,12 @@ import pytest
 from jaxrl_envs.retarget.planar_motion import sample_style
 
 from jaxrl_rewards.rewards.imitation_terms import Tracking
-from jaxrl_rewards.studies import sparse_retargeting as study
-from jaxrl_rewards.studies import sparse_retargeting_claim as claims
 from jaxrl_rewards.studies.api import StudyResult
+from jaxrl_rewards.studies.shared.intervals import ratio_interval
 from jaxrl_rewards.studies.shared.workers import run_jobs
-from jaxrl_rewards.studies.sparse_retargeting_claim import claim, ratio_interval
+from jaxrl_rewards.studies.sparse_retargeting import claim as claims
+from jaxrl_rewards.studies.sparse_retargeting import study
+from jaxrl_rewards.studies.sparse_retargeting.claim import claim
 
 CONFIG = study.SparseRetargetingConfig()
 METRICS = ("survive", "keypoint_error", "leg_error", "contact_match", "action_change", "foot_skate")
@@ -216,7 +217,7 @@ def test_a_tiny_run_of_one_body_measures_what_the_table_shows(quick_compilation)
 def test_pictures_are_drawn():
     from matplotlib.figure import Figure
 
-    from jaxrl_rewards.studies.sparse_retargeting_figure import choose_clip, draw_bars, draw_strip
+    from jaxrl_rewards.studies.sparse_retargeting.figure import choose_clip, draw_bars, draw_strip
 
     styles = jax.vmap(sample_style)(jax.random.split(jax.random.key(0), 3))
     q = np.broadcast_to(study.BODIES["dinosaur"].rest_coordinates(), (3, 12, 11))
