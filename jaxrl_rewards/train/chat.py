@@ -7,108 +7,21 @@ environment. What a server says is data: it is size-limited, logged as JSON and 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import os
 import random
 import threading
 import time
-import urllib.parse
-from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from jaxrl_rewards.core import InputError
-from jaxrl_rewards.core.jsonl import mend_jsonl, read_jsonl
+from jaxrl_rewards.core.jsonl import mend_jsonl
 from jaxrl_rewards.train.chat_dialect import REFUSALS, Dialect
+from jaxrl_rewards.train.chat_exchange import Chat, ChatAnswer, Message, make_request
+from jaxrl_rewards.train.chat_replay import ReplayChat
 from jaxrl_rewards.train.chat_replies import Reply, estimate, read_reply
+from jaxrl_rewards.train.chat_settings import ChatSettings
 from jaxrl_rewards.train.chat_transport import ChatError, post_json
-
-Message = Mapping[str, str]
-"""`{"role": "system" | "user" | "assistant", "content": text}`."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ChatSettings:
-    """Where to ask, and how patiently."""
-
-    url: str
-    """Base address up to and with the version, e.g. `http://localhost:8000/v1`."""
-    model: str
-    key: str = dataclasses.field(default="", repr=False)
-    """Sent as a bearer token where not empty. Taken out of whatever the server says, pieces of it
-    too; a key with fewer than 8 characters counts as a placeholder and is not looked for."""
-    timeout: float = 30.0
-    """Seconds that one request may take from start to end."""
-    retries: int = 4
-    """Further attempts after a failed one that may be temporary."""
-    backoff: float = 0.5
-    """Seconds before the first retry; doubles each time, with jitter."""
-    longest_wait: float = 60.0
-    """Limit of a wait, also of one that the server asks for."""
-    body_limit: int = 1 << 20
-    """Bytes of a request's or an answer's body."""
-    token_budget: int | None = None
-    """Tokens, asked and answered, that this client may spend in all. Answers that cannot be used
-    count too; one that never came, after the question was sent, counts as if it had been as long
-    as it might."""
-    time_budget: float | None = None
-    """Seconds that this client may spend in all with asking and waiting, failures included."""
-
-    def __post_init__(self):
-        if not self.url.startswith(("http://", "https://")):
-            raise InputError(
-                f"chat server address {self.url!r} must start with http:// or https://"
-            )
-        if not self.model:
-            raise InputError("the chat server needs the name of a model, got an empty one")
-        try:
-            urllib.parse.urlsplit(self.url).port  # noqa: B018
-        except ValueError as error:
-            raise InputError(f"chat server address {self.url!r} is no URL: {error}") from None
-        if not self.key.isascii() or any(mark in self.key for mark in "\r\n"):
-            raise InputError("the chat key must be a single line of ASCII characters")
-        for name in ("timeout", "longest_wait", "body_limit"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"chat {name} must be positive, got {getattr(self, name)}")
-        for name in ("token_budget", "time_budget"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"chat {name} must be positive, got {value}")
-        if self.retries < 0 or self.backoff < 0:
-            raise InputError("chat retries and backoff must not be negative")
-
-    @classmethod
-    def from_environment(
-        cls, environment: Mapping[str, str] | None = None, **changes: Any
-    ) -> ChatSettings:
-        """Read JAXRL_CHAT_URL, JAXRL_CHAT_MODEL and JAXRL_CHAT_KEY (the last may be missing)."""
-        source = os.environ if environment is None else environment
-        missing = [n for n in ("JAXRL_CHAT_URL", "JAXRL_CHAT_MODEL") if not source.get(n)]
-        if missing:
-            raise InputError(f"set {' and '.join(missing)} in the environment to use a chat server")
-        return cls(
-            url=source["JAXRL_CHAT_URL"].rstrip("/"),
-            model=source["JAXRL_CHAT_MODEL"],
-            key=source.get("JAXRL_CHAT_KEY", ""),
-            **changes,
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class ChatAnswer:
-    """What a server said."""
-
-    texts: tuple[str, ...]
-    """One per choice, at least one; fewer than asked for where `missing` says why."""
-    tokens: int
-    """Tokens spent on question and answers, failed attempts included; estimated where the server
-    does not say."""
-    attempts: int
-    seconds: float
-    missing: str = ""
-    """`kind: reason` of the choices that did not come."""
 
 
 @dataclasses.dataclass
@@ -124,21 +37,6 @@ class _Tally:
     failures: int = 0
     """Attempts in a row that brought nothing."""
     problem: str = ""
-
-
-class Chat(Protocol):
-    """Whatever answers: a client, or a recording of one."""
-
-    def complete(
-        self,
-        messages: Sequence[Message],
-        *,
-        temperature: float = 1.0,
-        max_tokens: int = 4096,
-        choices: int = 1,
-    ) -> ChatAnswer:
-        """Ask; raises `ChatError` where there is no answer."""
-        ...
 
 
 class ChatClient:
@@ -187,7 +85,7 @@ class ChatClient:
         Where only some of them came, these are the answer and `missing` says why; ChatError where
         none did.
         """
-        request = _request(messages, temperature, max_tokens, choices)
+        request = make_request(messages, temperature, max_tokens, choices)
         tally, failure = _Tally(start=time.monotonic()), None
         try:
             self._collect(request, tally)
@@ -320,87 +218,12 @@ class ChatClient:
                 file.write(line + "\n")
 
 
-class ReplayChat:
-    """Answers from a client's log, without a network.
-
-    Equal questions get the recorded answers in their order, failures included; a question that
-    was never asked is a `ChatError` of kind "replay". InputError where the file cannot be read;
-    an incomplete last line is left out.
-    """
-
-    def __init__(self, path: str | Path):
-        self._answers: dict[str, deque] = defaultdict(deque)
-        self._lock = threading.Lock()
-        for entry in read_jsonl(path):
-            try:
-                self._answers[_fingerprint(entry["request"])].append(entry)
-            except (KeyError, TypeError) as error:
-                raise InputError(f"{path}: an entry has no request; is it a chat log?") from error
-
-    def complete(
-        self,
-        messages: Sequence[Message],
-        *,
-        temperature: float = 1.0,
-        max_tokens: int = 4096,
-        choices: int = 1,
-    ) -> ChatAnswer:
-        """The next recorded answer to this very question."""
-        request = _request(messages, temperature, max_tokens, choices)
-        with self._lock:
-            queue = self._answers.get(_fingerprint(request))
-            entry = queue.popleft() if queue else None
-        if entry is None:
-            raise ChatError("replay", "the recording holds no further answer to this question")
-        if entry.get("answer") is None:
-            kind, _, text = str(entry.get("error")).partition(": ")
-            raise ChatError(kind, text)
-        return _recorded(entry)
-
-
-def _request(
-    messages: Sequence[Message], temperature: float, max_tokens: int, choices: int
-) -> dict:
-    if not messages:
-        raise InputError("a chat request needs at least one message")
-    for message in messages:
-        if set(message) != {"role", "content"} or not isinstance(message["content"], str):
-            raise InputError("a chat message has a 'role' and a text 'content', nothing else")
-    if max_tokens < 1 or choices < 1:
-        raise InputError(f"max_tokens and choices must be positive, got {max_tokens}, {choices}")
-    if not 0 <= temperature < float("inf"):
-        raise InputError(f"temperature must be finite and not negative, got {temperature}")
-    return {
-        "messages": [dict(message) for message in messages],
-        "temperature": float(temperature),
-        "max_tokens": int(max_tokens),
-        "n": int(choices),
-    }
-
-
-def _recorded(entry: dict[str, Any]) -> ChatAnswer:
-    try:
-        return ChatAnswer(
-            texts=tuple(map(str, entry["answer"]["texts"])),
-            tokens=int(entry["answer"]["tokens"]),
-            attempts=int(entry["attempts"]),
-            seconds=float(entry["seconds"]),
-            missing=str(entry.get("error") or ""),
-        )
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        text = f"an entry of the recording holds no answer ({error!r}); is it a chat log?"
-        raise InputError(text) from None
-
-
-def _fingerprint(request: dict) -> str:
-    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
-
-
 __all__ = [
     "Chat",
     "ChatAnswer",
     "ChatClient",
     "ChatError",
     "ChatSettings",
+    "Message",
     "ReplayChat",
 ]
