@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxrl_rewards.core.jsonl import mend_jsonl
-from jaxrl_rewards.train.chat_dialect import REFUSALS, Dialect
+from jaxrl_rewards.train.chat_dialect import Dialect
 from jaxrl_rewards.train.chat_exchange import Chat, ChatAnswer, Message, make_request
 from jaxrl_rewards.train.chat_replay import ReplayChat
 from jaxrl_rewards.train.chat_replies import Reply, estimate, read_reply
@@ -114,11 +114,11 @@ class ChatClient:
             except ChatError as error:
                 if self.dialect.learn(body, error):
                     continue
-                if error.code in REFUSALS and refusal is not None:
-                    raise refusal from None  # it was not the number of choices
-                if error.code in REFUSALS and body.get("n", 1) > 1:
-                    refusal = error
+                if self.dialect.refuses(error) and body.get("n", 1) > 1:
+                    refusal = error  # of the number of choices, if one alone is given
                     continue
+                if self.dialect.refuses(error) and refusal is not None and not error.temporary:
+                    raise refusal from None
                 self._pause(error, tally)
                 continue
             if refusal is not None:
@@ -130,7 +130,8 @@ class ChatClient:
             if reply.texts or reply.cut:
                 tally.failures = 0
             else:
-                self._pause(ChatError("malformed", reply.problem, True), tally)
+                kind = "empty" if reply.given else "malformed"
+                self._pause(ChatError(kind, reply.problem, True), tally)
 
     def _once(self, body: dict[str, Any], request: dict[str, Any], tally: _Tally) -> Reply:
         """One attempt, with what it cost booked, also where it failed."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxrl_rewards.train.chat_transport import ChatError
 
-REFUSALS = (400, 422, 501)
+_REFUSALS = (400, 422, 501)
 """Statuses that may mean: not with these parameters."""
 _UNKNOWN = re.compile(
     r"support|unrecogni|unknown|unexpected|not permitted|not allowed|deprecated|only the default"
@@ -40,10 +40,17 @@ class Dialect:
             body["n"] = min(choices, self.most or choices)
         return body
 
+    def refuses(self, error: ChatError) -> bool:
+        """Whether an error may mean that the request should look otherwise, not that it is bad:
+        by its status, or, of a server that breaks over it, by the choices that it speaks of."""
+        return error.code in _REFUSALS or (
+            error.code == 500 and _CHOICES.search(str(error).lower()) is not None
+        )
+
     def learn(self, body: dict[str, Any], error: ChatError) -> bool:
         """Whether the refusal of `body` names a parameter that can be given otherwise, or left out:
         then the next `body` differs, and asking again at once makes sense."""
-        if error.code not in REFUSALS:
+        if not self.refuses(error):
             return False
         text = str(error).lower()
         unknown = _UNKNOWN.search(text)
@@ -52,8 +59,6 @@ class Dialect:
             self.length_name = "max_completion_tokens"
         elif "temperature" in body and unknown and "temperature" in text:
             self.takes_temperature = False
-        elif body.get("n", 1) > 1 and _CHOICES.search(text):
-            self.most = 1
         else:
             return False
         return True
@@ -64,4 +69,4 @@ class Dialect:
             self.most = given if self.most is None else min(self.most, given)
 
 
-__all__ = ["REFUSALS", "Dialect"]
+__all__ = ["Dialect"]

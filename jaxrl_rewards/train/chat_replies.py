@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 _MOST_TOKENS = 10**12
 """A count beyond this is no count."""
@@ -118,11 +118,11 @@ def _counted(reply: Any) -> int | None:
     total = usage.get("total_tokens")
     if _is_count(total):
         return total
-    parts = [usage.get("prompt_tokens"), usage.get("completion_tokens")]
-    return sum(parts) if all(map(_is_count, parts)) else None
+    question, answer = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    return question + answer if _is_count(question) and _is_count(answer) else None
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: Any) -> TypeGuard[int]:
     is_int = isinstance(value, int) and not isinstance(value, bool)
     return is_int and 0 <= value <= _MOST_TOKENS
 

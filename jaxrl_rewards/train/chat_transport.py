@@ -25,7 +25,8 @@ _PORTS = {"http": 80, "https": 443}
 
 class ChatError(Exception):
     """No answer. `kind` is one word for counting: timeout, connection, status, redirect,
-    too_large, malformed, length, budget, stopped or replay.
+    too_large, malformed, empty (an answer without text), length (one that ended before its text),
+    budget, stopped or replay.
 
     `worked` says that the server got the question and may have charged for it; `code` is the
     status where it answered with one.
@@ -201,14 +202,13 @@ def _redirect(url: str, error: urllib.error.HTTPError, key: str) -> str:
         target = urllib.parse.urljoin(url, location)
         old, new = urllib.parse.urlsplit(url), urllib.parse.urlsplit(target)
         same = _origin(old) == _origin(new) and new.username is None
+        sound = target.isascii() and target.isprintable() and " " not in target
     except ValueError:
-        target, same = "", False
-    if not (target.isascii() and target.isprintable()) or " " in target or not target:
+        sound = same = False
+    if not sound or not same:
+        reason = "another host" if sound else "what is no URL"
         shown = ascii(redact(location, key)[:80])
-        raise ChatError("redirect", f"the server redirects to {shown}, which is no URL")
-    if not same:
-        shown = ascii(redact(new.netloc or target, key)[:80])
-        raise ChatError("redirect", f"the server redirects to another host, {shown}")
+        raise ChatError("redirect", f"the server redirects to {reason}, {shown}")
     if error.code not in (307, 308):
         raise ChatError("redirect", f"a redirect with status {error.code} would drop the question")
     return target

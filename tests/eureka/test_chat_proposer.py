@@ -138,6 +138,11 @@ def test_answers_that_are_thought_only_fail_with_the_remedy():
         ("<think>```draft = 1```", ""),
         ('<think>"""draft = 1"""</think>final = 2.0', "final = 2.0"),
         ("```text\n```", ""),
+        ("```text\n```\n```\nnear = 1\n```", "near = 1"),
+        ("```python near = 1```", "near = 1"),
+        ("```python near = 1\nfar = 2```", "near = 1\nfar = 2"),
+        ("```exp(near)```", "exp(near)"),
+        ("```a" + " " * 60_000 + "```", "a"),
         ("I would rather not.", ""),
     ],
 )

@@ -373,6 +373,7 @@ def test_thoughts_are_not_read_as_labels():
             "FOO or not?</think>\n<label> BAR </label>",
             "<think>FOO, I would say, but",
             None,
+            "",
             "<think>best_description: 1?</think>(best_description: 2)",
             None,
         ]
@@ -380,14 +381,14 @@ def test_thoughts_are_not_read_as_labels():
 
     def own(body, headers):
         text = told.popleft()
-        choice = {"message": {"content": text, "reasoning_content": "FOO"}}
+        choice = {"message": {"content": text, "reasoning_content": "" if text == "" else "FOO"}}
         return 200, {"choices": [choice], "usage": {"total_tokens": 9}}
 
     with FakeChatServer(own=own) as server:
-        chat = ChatClient(ChatSettings(url=server.url, model="m"))
-        found = list(ChatAnnotator(chat, max_tokens=50).annotate(["a", "b", "c", "d"]))
+        chat = ChatClient(ChatSettings(url=server.url, model="m", retries=0))
+        found = list(ChatAnnotator(chat, max_tokens=50).annotate(["a", "b", "c", "d", "e"]))
         pairs = list(ChatPairAnnotator(chat, max_tokens=50).annotate([join_pair("a", "b")] * 2))
-    assert [one.label for one in found] == [0, 0, None, None]
+    assert [one.label for one in found] == [0, 0, None, None, None]
     assert not any(one.disagreement for one in found) and "FOO" in found[0].raw
     assert [one.label for one in pairs] == [1, None]
     assert {request["body"]["max_tokens"] for request in server.requests} == {50}

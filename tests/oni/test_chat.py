@@ -252,29 +252,30 @@ def test_bad_questions_are_refused(messages):
 # ---------------------------------------------------------------- servers as they are
 
 
-def refusing(**told):
+def refusing(code=400, **told):
     """Refuses requests with one of these parameters (`n` above 1), with the given message."""
 
     def own(body, headers):
         for name, message in told.items():
             if body.get(name, 1) != 1 if name == "n" else name in body:
-                return 400, message
+                return code, message
         return None
 
     return own
 
 
 @pytest.mark.parametrize(
-    "message",
+    ("code", "message"),
     [
-        {"error": {"message": "'n' : number must be at most 1"}},
-        {"detail": [{"loc": ["body", "n"], "msg": "Extra inputs are not permitted"}]},
-        {"error": "Only one completion choice is allowed"},
-        b"bad request",
+        (400, {"error": {"message": "'n' : number must be at most 1"}}),
+        (422, {"detail": [{"loc": ["body", "n"], "msg": "Extra inputs are not permitted"}]}),
+        (500, {"error": "Only one completion choice is allowed"}),
+        (501, {}),
+        (400, b"bad request"),
     ],
 )
-def test_a_server_that_refuses_n_is_asked_one_by_one_from_then_on(message):
-    with FakeChatServer(own=refusing(n=message)) as server:
+def test_a_server_that_refuses_n_is_asked_one_by_one_from_then_on(code, message):
+    with FakeChatServer(own=refusing(code, n=message)) as server:
         asking = client(server)
         assert asking.complete(QUESTION, choices=3).texts == ("FOO",) * 3
         assert asking.complete(QUESTION, choices=2).texts == ("FOO",) * 2

@@ -20,8 +20,9 @@ _BLOCKS = tuple(
     for pattern in (r"```python(.*?)```", r"```(.*?)```", r'"""(.*?)"""', r'""(.*?)""', r'"(.*?)"')
 )
 _FENCE = re.compile(r"```(.*?)```", re.DOTALL)
-_TAG = re.compile(r"[ \t]*(?:\{[^}\n`]*\}|[^\s`=]+(?:[ \t]+[^\n`]*)?)?[ \t\r]*\n")
-"""What may stand behind an opening fence up to the end of its line: a language, a title."""
+_TAG = re.compile(r"[ \t]*(\{[^}\n`]*\}|[^\s`=]+)(?=\s)")
+"""The first word behind an opening fence: a language."""
+_SPACED_TERM = re.compile(r"[ \t]+[A-Za-z_]\w*[ \t]+=[ \t]")
 _TERM = re.compile(r"\s*[A-Za-z_]\w*\s*=(?!=)")
 
 
@@ -61,8 +62,8 @@ def find_program(response: str) -> str | None:
     text = read_part(response)
     fences = [_untagged(match) for match in _FENCE.findall(text)]
     if fences:
-        python = [block for tag, block in fences if tag.lower().startswith("py")]
-        return (python or [block for _, block in fences])[0]
+        python_first = sorted(fences, key=lambda fence: not fence[0].startswith("py"))
+        return next((block for _, block in python_first if block), None)
     lines = [line for line in text.splitlines() if line.strip()]
     if lines and all(map(_TERM.match, lines)):
         return text.strip()
@@ -70,11 +71,19 @@ def find_program(response: str) -> str | None:
 
 
 def _untagged(block: str) -> tuple[str, str]:
-    """A fence's tag and what it holds; a first line `name = ...` is no tag."""
-    tag = _TAG.match(block)
-    if tag is None or _TERM.match(tag.group()):
+    """A fence's tag, in small letters, and what the fence holds.
+
+    The tag is the first line, as in `text` or `py title=x`, or its first word, as in
+    `python near = 1`; a first line `name = ...` is no tag.
+    """
+    word = _TAG.match(block)
+    if word is None or _TERM.match(block):
         return "", block.strip()
-    return tag.group().strip().strip("{}. "), block[tag.end() :].strip()
+    tag, rest = word[1].strip("{}. ").lower(), block[word.end() :]
+    line, end, after = rest.partition("\n")
+    if end and not _SPACED_TERM.match(line):
+        return tag, after.strip()
+    return (tag, rest.strip()) if end or tag.startswith("py") else ("", block.strip())
 
 
 def extract_reward_code(response: str) -> str:

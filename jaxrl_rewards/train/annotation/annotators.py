@@ -157,14 +157,14 @@ class ChatAnnotator:
 def ask_once(
     chat: Chat, question: list[dict[str, str]], temperature: float, max_tokens: int
 ) -> str:
-    """A judge's answer, its thoughts included; empty where it ended before any text.
+    """A judge's answer, its thoughts included; empty where it holds no text.
 
     Such an answer cannot be read, but the server is well: the next text may be asked.
     """
     try:
         answer = chat.complete(question, temperature=temperature, max_tokens=max_tokens)
     except ChatError as error:
-        if error.kind == "length":
+        if error.kind in ("empty", "length"):
             return ""
         raise
     return answer.texts[0]
