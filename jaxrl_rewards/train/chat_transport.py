@@ -93,9 +93,9 @@ class _Http(urllib.request.HTTPHandler):
         super().__init__()
         self._deadline = deadline
 
-    def http_open(self, request: Any) -> Any:
+    def http_open(self, req: Any) -> Any:
         """Open with the deadline."""
-        return self.do_open(_connection(http.client.HTTPConnection, self._deadline), request)
+        return self.do_open(_connection(http.client.HTTPConnection, self._deadline), req)
 
 
 class _Https(urllib.request.HTTPSHandler):
@@ -103,9 +103,9 @@ class _Https(urllib.request.HTTPSHandler):
         super().__init__()
         self._deadline = deadline
 
-    def https_open(self, request: Any) -> Any:
+    def https_open(self, req: Any) -> Any:
         """Open with the deadline; certificates are checked as by default."""
-        return self.do_open(_connection(http.client.HTTPSConnection, self._deadline), request)
+        return self.do_open(_connection(http.client.HTTPSConnection, self._deadline), req)
 
 
 def _connection(kind: Any, deadline: float) -> Any:
@@ -197,7 +197,7 @@ def _send(url: str, data: bytes, key: str, deadline: float, limit: int) -> bytes
 
 def _redirect(url: str, error: urllib.error.HTTPError, key: str) -> str:
     """The address to ask instead; ChatError where it may not be asked, or is none."""
-    location = error.headers.get("Location") or ""
+    location, target = error.headers.get("Location") or "", ""
     try:
         target = urllib.parse.urljoin(url, location)
         old, new = urllib.parse.urlsplit(url), urllib.parse.urlsplit(target)
