@@ -22,6 +22,9 @@ class FakeChatServer:
     body, `("hang", seconds)`, `("drip", seconds)` the body a byte at a time,
     `("drip headers", seconds)`, `("redirect", url, code)`,
     `("huge", bytes)`, `("drop",)` closes the connection, `("cut",)` ends the body too early.
+
+    `own(body, headers)` comes before the script: it gives a status and the body, bytes or a value
+    for JSON, or None to go on as usual. `most` is how many choices the server gives at once.
     """
 
     def __init__(
@@ -29,8 +32,11 @@ class FakeChatServer:
         reply: Callable[[list[dict]], str] = lambda messages: "FOO",
         script: Iterable[Step] = (),
         port: int = 0,
+        own: Callable[[dict, Any], tuple[int, Any] | None] = lambda body, headers: None,
+        most: int | None = None,
     ):
         self.reply, self.script = reply, deque(script)
+        self.own, self.most = own, most
         self.requests: list[dict[str, Any]] = []
         """What was asked: `path`, `headers`, `body`, in order."""
         self.lock, self.closing = threading.Lock(), threading.Event()
@@ -66,7 +72,11 @@ class FakeChatServer:
             self.requests.append(
                 {"path": handler.path, "headers": dict(handler.headers), "body": body}
             )
-            step = self.script.popleft() if self.script else ("answer", None)
+            told = self.own(body, handler.headers)
+            if told is not None:
+                step = ("own", *told)
+            else:
+                step = self.script.popleft() if self.script else ("answer", None)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.perform(handler, step, body)
 
@@ -79,6 +89,9 @@ class FakeChatServer:
             send(handler, rest[0], b'{"error": "told to fail"}', *rest[1:])
         elif kind == "redirect":
             send(handler, rest[1], b"", {"Location": rest[0]})
+        elif kind == "own":
+            said = rest[1] if isinstance(rest[1], bytes) else json.dumps(rest[1]).encode()
+            send(handler, rest[0], said)
         elif kind == "raw":
             send(handler, 200, rest[0])
         elif kind == "huge":
@@ -104,7 +117,8 @@ class FakeChatServer:
             if kind == "hang":
                 self.closing.wait(rest[0])
             text = rest[0] if kind == "answer" and rest[0] is not None else None
-            texts = [self.reply(body["messages"]) if text is None else text] * body.get("n", 1)
+            count = min(body.get("n", 1), self.most or body.get("n", 1))
+            texts = [self.reply(body["messages"]) if text is None else text] * count
             send(handler, 200, json.dumps(completion(texts)).encode())
 
 

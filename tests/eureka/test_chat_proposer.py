@@ -2,13 +2,18 @@
 
 import pytest
 
-from jaxrl_rewards.reward_design.eureka.chat import ChatProposer
+from jaxrl_rewards.reward_design.eureka.chat import ChatProposer, read_answer
+from jaxrl_rewards.reward_design.eureka.proposers import Context
+from jaxrl_rewards.reward_design.eureka.recording import RecordingProposer
 from jaxrl_rewards.reward_design.eureka.search import Search, SearchConfig
+from jaxrl_rewards.studies.eureka.train.command import EurekaTask, make_proposer
 from jaxrl_rewards.train.chat import ChatClient, ChatSettings, ReplayChat
 from tests.eureka.toys import QUANTITIES, toy_search
-from tests.fake_chat_server import FakeChatServer
+from tests.fake_chat_server import FakeChatServer, completion
 
 GOOD = "Here:\n```python\npull = -0.5 * near\nrun = fast\n```\nDone."
+CONTEXT = Context(quantities=QUANTITIES, task="Go there.", generation=0, archive=[])
+TAGS = ("", "python", "text", "plaintext", "reward", "Python", "py", "c++", " {.txt}", "py title=x")
 
 
 def client(server, **changes):
@@ -69,7 +74,7 @@ def test_every_fault_is_counted_reported_and_survived(tmp_path):
 
 
 def test_samples_per_request_are_halved_after_a_failure():
-    script = [("status", 400, {})]
+    script = [("status", 403, {})]
     with FakeChatServer(script=script, reply=lambda messages: GOOD) as server:
         proposer = ChatProposer(client(server), samples=4)
         search = toy_search(Search(proposer, QUANTITIES, SearchConfig(candidates=12, seeds=1)), 1)
@@ -92,3 +97,88 @@ def test_the_token_budget_ends_asking_but_not_the_search():
 def test_samples_must_be_positive(samples):
     with pytest.raises(ValueError, match="samples"):
         ChatProposer(None, samples=samples)
+
+
+@pytest.mark.parametrize(("field", "value"), [("max_tokens", 0), ("temperature", float("nan"))])
+def test_what_is_asked_must_make_sense(field, value):
+    with pytest.raises(ValueError, match=field):
+        ChatProposer(None, **{field: value})
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_no_candidate_is_lost_where_a_server_gives_fewer_choices(most):
+    with FakeChatServer(reply=lambda messages: GOOD, most=most) as server:
+        found = ChatProposer(client(server), samples=4).propose(CONTEXT, 8)
+        asked = [request["body"].get("n", 1) for request in server.requests]
+    assert [one.status for one in found] == ["waiting"] * 8
+    assert asked == ([4] + [1] * 7 if most == 1 else [4, 1, 3, 1])
+
+
+def test_answers_that_are_thought_only_fail_with_the_remedy():
+    choice = {"finish_reason": "length", "message": {"content": None, "reasoning_content": "hm"}}
+    reply = {"choices": [choice] * 4, "usage": {"total_tokens": 900}}
+    with FakeChatServer(own=lambda body, headers: (200, reply)) as server:
+        asking = client(server, token_budget=1500)
+        found = ChatProposer(asking, max_tokens=100).propose(CONTEXT, 8)
+    assert [one.status for one in found] == ["no answer"] * 4 + ["over budget"] * 4
+    assert "raise max_tokens" in found[0].error and asking.spent == 900
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "program"),
+    [
+        *((f"Here:\n```{tag}\nnear = 1.0\n```\n", "near = 1.0") for tag in TAGS),
+        ("```near = 1.0\nfar = 2\n```", "near = 1.0\nfar = 2"),
+        ("```\nnear = 1.0\n```", "near = 1.0"),
+        ("```text\nnear = 1\n```\nor\n```Python\nfar = 2\n```", "far = 2"),
+        ("near = 1.0\n\nfar = 2\n", "near = 1.0\n\nfar = 2"),
+        ("<think>Maybe\n```\ndraft = 1\n```\nno.</think>\n```\nfinal = 2\n```", "final = 2"),
+        ("no start mark ```draft = 1```</think>```final = 2```", "final = 2"),
+        ("<think>```draft = 1```", ""),
+        ('<think>"""draft = 1"""</think>final = 2.0', "final = 2.0"),
+        ("```text\n```", ""),
+        ("```text\n```\n```\nnear = 1\n```", "near = 1"),
+        ("```python near = 1```", "near = 1"),
+        ("```python near = 1\nfar = 2```", "near = 1\nfar = 2"),
+        ("```exp(near)```", "exp(near)"),
+        ("```a" + " " * 60_000 + "```", "a"),
+        ("I would rather not.", ""),
+    ],
+)
+def test_the_program_of_an_answer(answer, program):
+    found = read_answer(answer)
+    assert found.text == program
+    assert found.status == ("waiting" if program else "no program")
+
+
+def test_the_flags_of_the_command_reach_the_server(monkeypatch, tmp_path):
+    with FakeChatServer(reply=lambda messages: GOOD) as server:
+        monkeypatch.setenv("JAXRL_CHAT_URL", server.url)
+        monkeypatch.setenv("JAXRL_CHAT_MODEL", "toy")
+        task = EurekaTask(
+            proposer="chat", out=tmp_path, max_tokens=77, temperature=0.25, samples=3, time_budget=9
+        )
+        proposer = make_proposer(task)
+        assert len(proposer.propose(CONTEXT, 3)) == 3
+    (request,) = server.requests
+    body = request["body"]
+    assert (body["max_tokens"], body["temperature"], body["n"]) == (77, 0.25, 3)
+    assert proposer.proposer.chat.settings.time_budget == 9
+
+
+def test_the_key_is_in_no_proposal_and_no_log(tmp_path):
+    key = "sk-SECRET-abcdefghijklmnop"
+
+    def echo(body, headers):
+        told = headers["Authorization"]
+        if len(server.requests) == 2:
+            return 401, ("e" * (301 - len(told)) + told).encode()
+        return 200, completion([f"```\nr = 1 {told}\n```", f"{told[:20]} is no key"])
+
+    with FakeChatServer(own=echo) as server:
+        inner = ChatProposer(client(server, key=key, log=tmp_path / "chat.jsonl"), samples=2)
+        RecordingProposer(inner, tmp_path / "proposals.jsonl").propose(CONTEXT, 6)
+    for name in ("chat.jsonl", "proposals.jsonl"):
+        text = (tmp_path / name).read_text()
+        assert "[key]" in text and key[:6] not in text and key[-6:] not in text

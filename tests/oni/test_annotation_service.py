@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections import deque
 
 import hypothesis.strategies as st
 import pytest
@@ -20,6 +21,7 @@ from jaxrl_rewards.train.annotation import (
     read_labels,
 )
 from jaxrl_rewards.train.annotation.desk import Desk
+from jaxrl_rewards.train.annotation.pairs import ChatPairAnnotator, join_pair
 from jaxrl_rewards.train.chat import ChatClient, ChatError, ChatSettings
 from tests.fake_chat_server import FakeChatServer
 
@@ -361,6 +363,35 @@ def test_a_chat_annotator_is_not_steered_by_the_message():
     data = text.split("<message>")[-1]
     assert data.count("</message>") == 1 and data.index("</message>") == 512
     assert "\x1b" not in text and "\n" not in data.split("</message>")[0]
+
+
+def test_thoughts_are_not_read_as_labels():
+    """Both kinds of judges; an answer that ended in its thoughts is unreadable, not a failure."""
+    told = deque(
+        [
+            "<think>FOO would need progress.</think><label> BAR </label>",
+            "FOO or not?</think>\n<label> BAR </label>",
+            "<think>FOO, I would say, but",
+            None,
+            "",
+            "<think>best_description: 1?</think>(best_description: 2)",
+            None,
+        ]
+    )
+
+    def own(body, headers):
+        text = told.popleft()
+        choice = {"message": {"content": text, "reasoning_content": "" if text == "" else "FOO"}}
+        return 200, {"choices": [choice], "usage": {"total_tokens": 9}}
+
+    with FakeChatServer(own=own) as server:
+        chat = ChatClient(ChatSettings(url=server.url, model="m", retries=0))
+        found = list(ChatAnnotator(chat, max_tokens=50).annotate(["a", "b", "c", "d", "e"]))
+        pairs = list(ChatPairAnnotator(chat, max_tokens=50).annotate([join_pair("a", "b")] * 2))
+    assert [one.label for one in found] == [0, 0, None, None, None]
+    assert not any(one.disagreement for one in found) and "FOO" in found[0].raw
+    assert [one.label for one in pairs] == [1, None]
+    assert {request["body"]["max_tokens"] for request in server.requests} == {50}
 
 
 # ---------------------------------------------------------------- label files

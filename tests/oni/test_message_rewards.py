@@ -47,6 +47,14 @@ update = jax.jit(update_score_moments)
         ("xBARx", 0),
         ("", None),
         (" " * 70_000 + "FOO", None),
+        ("<think>FOO would need progress. There is none.</think>\nBAR", 0),
+        ("FOO would need more, so</think>BAR", 0),
+        ("<Thinking>FOO</thinking>\n<think>BAR</think> neither", None),
+        ("<think>FOO or not? I was cut", None),
+        ("[THINK]FOO[/THINK]BAR", 0),
+        ("<|channel|>analysis<|message|>FOO?<|end|><|channel|>final<|message|>BAR<|return|>", 0),
+        ("<think>" + "FOO " * 50_000 + "</think>BAR", 0),
+        ("<think>I write <think> here</think> FOO", 1),
     ],
 )
 def test_classification_labels(answer, label):
@@ -63,6 +71,7 @@ def test_classification_labels(answer, label):
         ("best description is None", 2),
         ("best_description: NONE. best_description: 1", 0),
         ("best_description: three", None),
+        ("<think>best_description: 1? no</think>best_description: 2", 1),
         ("the best is 1", None),
     ],
 )
@@ -79,6 +88,7 @@ def test_hostile_answers_are_read_in_linear_time():
 
 def test_disagreement_is_seen():
     assert labels_disagree("FOO or BAR?") and not labels_disagree("FOO")
+    assert not labels_disagree("<think>FOO?</think>BAR")
 
 
 @given(st.lists(st.sampled_from(["", "a", "b (x2)", "c"]), max_size=20))

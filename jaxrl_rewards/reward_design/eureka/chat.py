@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from jaxrl_rewards.core.errors import InputError
-from jaxrl_rewards.reward_design.eureka.answers import find_block
+from jaxrl_rewards.reward_design.eureka.answers import find_program
 from jaxrl_rewards.reward_design.eureka.candidates import (
     NO_ANSWER,
     NO_PROGRAM,
@@ -20,9 +21,10 @@ class ChatProposer:
     """Asks a chat server, a few samples per request.
 
     `chat` is a `jaxrl_rewards.train.chat.ChatClient` (or its `ReplayChat`): it retries, waits,
-    limits sizes, keeps to its token budget and logs every exchange. A request that still fails
-    makes its candidates fail, with the reason, and halves the samples of the next one; when the
-    budget is spent, nothing more is asked.
+    limits sizes, asks again for what a server left out, keeps to its budgets and logs every
+    question. A question that still fails makes its candidates fail, with the reason, and halves the
+    samples of the next one; when a budget is spent, nothing more is asked. Models that think
+    before they answer need a larger `max_tokens`: their thoughts count.
     """
 
     def __init__(
@@ -30,6 +32,10 @@ class ChatProposer:
     ):
         if samples < 1:
             raise InputError(f"samples per request must be at least 1, got {samples}")
+        if max_tokens < 1:
+            raise InputError(f"max_tokens must be at least 1, got {max_tokens}")
+        if not 0.0 <= temperature < math.inf:
+            raise InputError(f"temperature must be finite and not negative, got {temperature}")
         self.chat, self.samples = chat, samples
         self.temperature, self.max_tokens = temperature, max_tokens
 
@@ -53,18 +59,20 @@ class ChatProposer:
                     missing = Proposal(origin="chat", status=OVER_BUDGET, error=reason)
                     return found + [missing] * (count - len(found))
                 found += [Proposal(origin="chat", status=NO_ANSWER, error=reason)] * wanted
-                samples = max(1, samples // 2)
+                if kind != "length":  # fewer samples do not make answers shorter
+                    samples = max(1, samples // 2)
                 continue
             found += [read_answer(text) for text in texts]
             missing = wanted - len(texts)
-            reason = f"the server gave {len(texts)} of {wanted} answers"
+            reason = getattr(answer, "missing", "")[:500]
+            reason = reason or f"the server gave {len(texts)} of {wanted} answers"
             found += [Proposal(origin="chat", status=NO_ANSWER, error=reason)] * missing
         return found
 
 
 def read_answer(text: str) -> Proposal:
-    """The program in an answer's first block; an answer without a block is a failure."""
-    block = find_block(text)
+    """The program in an answer (`find_program`); an answer without one is a failure."""
+    block = find_program(text)
     if not block:
         return Proposal(
             origin="chat", status=NO_PROGRAM, error="the answer holds no fenced block with text"

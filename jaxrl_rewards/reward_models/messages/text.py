@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxrl_rewards.core import InputError
+from jaxrl_rewards.core.thinking import without_thinking
 
 HELPFUL, UNHELPFUL = "FOO", "BAR"
 """The two labels that a judge is asked to choose from."""
@@ -25,10 +26,11 @@ _LONGEST_ANSWER = 1 << 16
 def find_classification_label(response: str) -> int | None:
     """The label that an answer gives: 1 helpful, 0 unhelpful, None where it gives neither.
 
-    `FOO` anywhere wins over `BAR`, capitals only, inside longer words too. Only the first 65,536
-    characters are read. InputError where `response` is no text.
+    `FOO` anywhere wins over `BAR`, capitals only, inside longer words too. Thoughts are left out
+    (`without_thinking`); of the rest only the first 65,536 characters are read. InputError where
+    `response` is no text.
     """
-    text = _text(response, "response")[:_LONGEST_ANSWER]
+    text = _answer(response)
     if HELPFUL in text:
         return 1
     return 0 if UNHELPFUL in text else None
@@ -44,7 +46,7 @@ def find_ranking_label(response: str) -> int | None:
 
     Reads the first `best_description: 1 | 2 | None`, the words before the colon in any case.
     """
-    match = _BEST.search(_text(response, "response")[:_LONGEST_ANSWER])
+    match = _BEST.search(_answer(response))
     if match is None:
         return None
     return {"1": FIRST, "2": SECOND}.get(match.group(1), TIE)
@@ -58,7 +60,7 @@ def parse_ranking_label(response: str) -> int:
 
 def labels_disagree(response: str) -> bool:
     """Whether both labels stand in an answer, so that `FOO` won by rule; worth a log line."""
-    text = _text(response, "response")[:_LONGEST_ANSWER]
+    text = _answer(response)
     return HELPFUL in text and UNHELPFUL in text
 
 
@@ -90,6 +92,11 @@ def next_annotation_batch(queue: Sequence[Any], batch_size: int) -> dict[str, li
     entries = list(queue)
     cut = max(len(entries) - batch_size, 0)
     return {"batch": entries[cut:], "remaining": entries[:cut]}
+
+
+def _answer(response: Any) -> str:
+    """What of a response is read."""
+    return without_thinking(_text(response, "response"))[:_LONGEST_ANSWER]
 
 
 def _text(value: Any, what: str) -> str:

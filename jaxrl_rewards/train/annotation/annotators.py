@@ -15,7 +15,7 @@ from jaxrl_rewards.core import InputError
 from jaxrl_rewards.reward_models.messages.text import find_classification_label, labels_disagree
 from jaxrl_rewards.train.annotation.labels import read_labels
 from jaxrl_rewards.train.annotation.prompts import PROMPT_VERSION, Judge, classification_prompt
-from jaxrl_rewards.train.chat import Chat, ChatClient, ChatSettings
+from jaxrl_rewards.train.chat import Chat, ChatClient, ChatError, ChatSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,13 +149,25 @@ class ChatAnnotator:
         return map(self._one, texts)
 
     def _one(self, text: str) -> Annotation:
-        answer = self.chat.complete(
-            classification_prompt(text, self.judge),
-            temperature=self.temperature,
-            max_tokens=self.max_tokens,
-        )
-        raw = answer.texts[0]
+        question = classification_prompt(text, self.judge)
+        raw = ask_once(self.chat, question, self.temperature, self.max_tokens)
         return Annotation(find_classification_label(raw), raw, labels_disagree(raw))
+
+
+def ask_once(
+    chat: Chat, question: list[dict[str, str]], temperature: float, max_tokens: int
+) -> str:
+    """A judge's answer, its thoughts included; empty where it holds no text.
+
+    Such an answer cannot be read, but the server is well: the next text may be asked.
+    """
+    try:
+        answer = chat.complete(question, temperature=temperature, max_tokens=max_tokens)
+    except ChatError as error:
+        if error.kind in ("empty", "length"):
+            return ""
+        raise
+    return answer.texts[0]
 
 
 class ReplayAnnotator:

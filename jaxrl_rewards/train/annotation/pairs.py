@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from jaxrl_rewards.core import InputError
 from jaxrl_rewards.reward_models.messages.text import FIRST, SECOND, TIE, find_ranking_label
-from jaxrl_rewards.train.annotation.annotators import Annotation
+from jaxrl_rewards.train.annotation.annotators import Annotation, ask_once
 from jaxrl_rewards.train.annotation.prompts import Judge, ranking_prompt
 from jaxrl_rewards.train.chat import Chat
 
@@ -48,13 +48,21 @@ class ChatPairAnnotator:
 
     prompt_version = "pair-1"
 
-    def __init__(self, chat: Chat, judge: Judge | None = None, *, model: str = ""):
+    def __init__(
+        self,
+        chat: Chat,
+        judge: Judge | None = None,
+        *,
+        model: str = "",
+        temperature: float = 0.1,
+        max_tokens: int = 4096,
+    ):
         self.chat, self.judge, self.model = chat, judge or Judge(), model
+        self.temperature, self.max_tokens = temperature, max_tokens
 
     def annotate(self, texts: Sequence[str]) -> Iterator[Annotation]:
         """One question per pair."""
         for text in texts:
-            answer = self.chat.complete(
-                ranking_prompt(*split_pair(text), self.judge), temperature=0.1
-            )
-            yield Annotation(find_ranking_label(answer.texts[0]), answer.texts[0])
+            question = ranking_prompt(*split_pair(text), self.judge)
+            raw = ask_once(self.chat, question, self.temperature, self.max_tokens)
+            yield Annotation(find_ranking_label(raw), raw)

@@ -32,7 +32,17 @@ class EurekaTask:
     seeds: int = 4
     """Trainings per candidate."""
     token_budget: int = 200_000
-    """Tokens that a chat search may spend."""
+    """Tokens that a chat search may spend, answers that cannot be used included."""
+    time_budget: float | None = None
+    """Seconds that a chat search may spend with asking and waiting."""
+    timeout: float = 60.0
+    """Seconds that one chat request may take."""
+    max_tokens: int = 1024
+    """Tokens of one chat answer, its thoughts included; models that think need more."""
+    temperature: float = 1.0
+    """How freely the chat model varies its answers."""
+    samples: int = 4
+    """Answers that one chat request asks for."""
     seed: int = 0
 
 
@@ -115,8 +125,15 @@ def make_proposer(task: EurekaTask) -> Any:
             raise InputError("--proposer replay needs --recording, a proposals.jsonl file")
         return ReplayProposer(task.recording)
     if task.proposer == "chat":
-        settings = ChatSettings.from_environment(timeout=60.0, token_budget=task.token_budget)
-        proposer: Any = ChatProposer(ChatClient(settings, log=task.out / "chat.jsonl"))
+        settings = ChatSettings.from_environment(
+            timeout=task.timeout, token_budget=task.token_budget, time_budget=task.time_budget
+        )
+        proposer: Any = ChatProposer(
+            ChatClient(settings, log=task.out / "chat.jsonl"),
+            samples=task.samples,
+            temperature=task.temperature,
+            max_tokens=task.max_tokens,
+        )
     elif task.proposer in ("offline", "random"):
         kind = EvolutionProposer if task.proposer == "offline" else RandomProposer
         proposer = kind(task.seed)
