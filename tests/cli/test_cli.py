@@ -3,13 +3,18 @@
 import dataclasses
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from jaxrl_rewards.cli import VERBS, main
 from tests.studies.test_studies_api import ToyConfig, toy_study
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def call(*arguments) -> int:
@@ -147,6 +152,43 @@ def test_switches_stand_alone_or_with_a_value():
     assert task.resume and task.clip == 0.2
     assert read("--steps", "1e6").steps == 1_000_000 == read("--steps=1E6").steps
     assert read("--target-kl", "0.02", "--checkpoint-every", "5").target_kl == 0.02
+
+
+def test_options_of_nested_settings_are_known_by_their_prefix():
+    from jaxrl_rewards.studies.sparse_retargeting.train.task import RetargetTask
+    from jaxrl_rewards.train.arguments import parse
+
+    task = parse(
+        RetargetTask,
+        ["--env.character", "dinosaur", "--env.generated", "walk:0", "turn:1",
+         "--env.damping=2e-2"],
+        prog="x", description="x", prefixes=True,
+    )  # fmt: skip
+    assert task.env.character == "dinosaur" and task.env.generated == ("walk:0", "turn:1")
+    assert task.env.damping == 0.02
+    with pytest.raises(
+        ValueError, match="is no option of x; did you mean --env.character"
+    ):
+        parse(RetargetTask, ["--env.charakter", "mouse"], prog="x", description="x", prefixes=True)
+
+
+def test_every_command_of_the_readme_is_understood():
+    """Its options exist; what it would do is not done."""
+    from jaxrl_rewards.commands.reward_options import split_reward_options
+    from jaxrl_rewards.commands.train_ppo import PPOTask
+    from jaxrl_rewards.studies.eureka.train.command import EurekaTask
+    from jaxrl_rewards.studies.sparse_retargeting.train.task import RetargetTask
+    from jaxrl_rewards.train.arguments import _checked, _flags
+
+    kinds = {"ppo": (PPOTask, None), "retarget": (RetargetTask, ""), "eureka": (EurekaTask, None)}
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    found = re.findall(r"jaxrl-rewards train (ppo|retarget|eureka)\b([^`\n;#>]*)", readme)
+    assert len(found) >= 10
+    for name, rest in found:
+        kind, prefix = kinds[name]
+        words = shlex.split(rest.rstrip("\\ |"))
+        arguments = split_reward_options(words) if name == "ppo" else words
+        _checked(arguments, _flags(kind, prefix), f"train {name}")
 
 
 def test_weights_of_rewards_are_given_by_name():
