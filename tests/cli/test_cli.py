@@ -166,9 +166,7 @@ def test_options_of_nested_settings_are_known_by_their_prefix():
     )  # fmt: skip
     assert task.env.character == "dinosaur" and task.env.generated == ("walk:0", "turn:1")
     assert task.env.damping == 0.02
-    with pytest.raises(
-        ValueError, match="is no option of x; did you mean --env.character"
-    ):
+    with pytest.raises(ValueError, match="is no option of x; did you mean --env.character"):
         parse(RetargetTask, ["--env.charakter", "mouse"], prog="x", description="x", prefixes=True)
 
 
