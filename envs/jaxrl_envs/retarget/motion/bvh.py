@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from jaxrl_envs.retarget.motion.files import read_text
-from jaxrl_envs.retarget.motion.record import Motion, build_motion
-from jaxrl_envs.retarget.motion.roles import check_roles, guess_roles
+from jaxrl_envs.retarget.motion.record import Motion, build_motion, forward_kinematics
+from jaxrl_envs.retarget.motion.roles import REQUIRED_ROLES, check_roles, guess_roles
+from jaxrl_envs.retarget.motion.standing import UPRIGHT, stand, tallness
 from jaxrl_rewards.core import InputError, require
 from jaxrl_rewards.core.files import atomic_write_text
-from jaxrl_rewards.core.rotations import quat_from_euler, quat_to_euler
+from jaxrl_rewards.core.rotations import quat_from_euler, quat_multiply, quat_rotate, quat_to_euler
 
 UNITS: dict[str, float] = {
     "metre": 1.0, "centimetre": 0.01, "millimetre": 0.001, "inch": 0.0254, "foot": 0.3048,
@@ -91,22 +92,38 @@ def read_bvh(
     names = tuple(joint.name for joint in joints)
     parents = tuple(joint.parent for joint in joints)
     known = guess_roles(names, parents) | (check_roles(roles, names, str(path)) if roles else {})
-    raw = np.array([joint.offset for joint in joints])
-    raw[0] = 0.0
-    if up is None:
-        up = _tall_axis(joints, raw)
-    if up not in _CYCLE:
+    if up is not None and up not in _CYCLE:
         raise InputError(f"{path}: up is {up!r}; use 'y' or 'z'")
+    if scale is not None and not (math.isfinite(scale) and scale > 0):
+        raise InputError(f"{path}: scale is {scale}; give metres per unit, above 0")
+    places = _places(joints, values)
+    raw = np.array([joint.offset for joint in joints])
+    above = _way_up(joints, known.get("pelvis"))
+    middles = np.stack([np.median(place, axis=0) for place in places])
+    raw = np.where(np.isnan(middles), raw, middles)
+    rotations = _turns(joints, values)
+    root = np.nan_to_num(places[0])
+    keep = list(range(len(joints)))
+    if len(above) > 1:
+        rotations, root, keep = _folded(joints, rotations, places, above)
+        raw, joints = raw[keep], _kept(joints, keep)
+        names = tuple(joint.name for joint in joints)
+        parents = tuple(joint.parent for joint in joints)
+        known = {role: joint for role, joint in known.items() if joint in names}
+    raw[0] = 0.0
     if scale is None:
         scale = _guess_scale(joints, raw, known, path)
-    if not (math.isfinite(scale) and scale > 0):
-        raise InputError(f"{path}: scale is {scale}; give metres per unit, above 0")
-    rotations, root, raw = _channels(joints, values, raw, path, scale)
+    _check_lengths(joints, [places[number] for number in keep], scale, path)
+    if up is None:
+        up = _tall_axis(joints, rotations, root, raw, known)
     cycle = list(_CYCLE[up])
+    rotations = np.concatenate([rotations[..., :1], rotations[..., 1:][..., cycle]], axis=-1)
+    root, raw = scale * root[:, cycle], scale * raw[:, cycle]
+    rotations, raw = stand(rotations, root, raw, names, parents, known)
     return build_motion(
-        rotations=np.concatenate([rotations[..., :1], rotations[..., 1:][..., cycle]], axis=-1),
-        root_position=scale * root[:, cycle],
-        offsets=scale * raw[:, cycle],
+        rotations=rotations,
+        root_position=root,
+        offsets=raw,
         names=names,
         parents=parents,
         frame_time=frame_time,
@@ -274,7 +291,22 @@ def _rest(joints: list[_Joint], raw: np.ndarray) -> np.ndarray:
     return rest
 
 
-def _tall_axis(joints: list[_Joint], raw: np.ndarray) -> str:
+def _tall_axis(
+    joints: list[_Joint],
+    rotations: np.ndarray,
+    root: np.ndarray,
+    raw: np.ndarray,
+    roles: dict[str, str],
+) -> str:
+    """The axis along which the person stands more often; of the rest pose where it never does."""
+    if all(role in roles for role in REQUIRED_ROLES):
+        index = {joint.name: number for number, joint in enumerate(joints)}
+        parents = tuple(joint.parent for joint in joints)
+        _, places = forward_kinematics(rotations, root, raw, parents)
+        role = {part: index[joint] for part, joint in roles.items()}
+        upright = (tallness(places, raw, parents, role) > UPRIGHT).sum(axis=0)
+        if upright[1] != upright[2]:
+            return "y" if upright[1] > upright[2] else "z"
     extent = np.ptp(_rest(joints, raw), axis=0)
     return "z" if extent[2] > 1.5 * extent[1] else "y"
 
@@ -302,32 +334,73 @@ def _guess_scale(joints: list[_Joint], raw: np.ndarray, roles: dict[str, str], p
     )
 
 
-def _channels(
-    joints: list[_Joint], values: np.ndarray, raw: np.ndarray, path: Path, scale: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Local quaternions, root positions and offsets in the file's axes and unit."""
+def _turns(joints: list[_Joint], values: np.ndarray) -> np.ndarray:
+    """Local quaternions in the file's axes."""
     rotations = np.zeros((len(values), len(joints), 4))
     rotations[..., 0] = 1.0
-    root = np.zeros((len(values), 3))
     for number, joint in enumerate(joints):
-        columns = values[:, joint.first : joint.first + len(joint.channels)]
         turns = [i for i, name in enumerate(joint.channels) if name.endswith("rotation")]
         if turns:
             order = "".join(joint.channels[i][0] for i in turns)
-            rotations[:, number] = quat_from_euler(np.radians(columns[:, turns]), order)
+            angles = values[:, [joint.first + i for i in turns]]
+            rotations[:, number] = quat_from_euler(np.radians(angles), order)
+    return rotations
+
+
+def _places(joints: list[_Joint], values: np.ndarray) -> list[np.ndarray]:
+    """What the position channels of each joint say, frame by frame; NaN where it has none."""
+    places = []
+    for joint in joints:
+        place = np.full((len(values), 3), np.nan)
         for i, name in enumerate(joint.channels):
-            axis = "xyz".index(name[0])
-            if i in turns:
-                continue
-            if number == 0:
-                root[:, axis] = columns[:, i]
-                continue
-            middle = float(np.median(columns[:, i]))
-            moved = scale * float(np.abs(columns[:, i] - middle).max())
-            if moved > _STRETCH:
-                raise InputError(
-                    f"{path}: the joint {joint.name!r} moves {moved:.3g} m against its parent; "
-                    "bones must keep their length, export it with rotations only"
-                )
-            raw[number, axis] = middle
-    return rotations, root, raw
+            if name.endswith("position"):
+                place[:, "xyz".index(name[0])] = values[:, joint.first + i]
+        places.append(place)
+    return places
+
+
+def _way_up(joints: list[_Joint], pelvis: str | None) -> list[int]:
+    """The joints from the root down to the pelvis: all of them carry the whole body."""
+    number = next((n for n, joint in enumerate(joints) if joint.name == pelvis), 0)
+    way = [number]
+    while joints[way[0]].parent >= 0:
+        way.insert(0, joints[way[0]].parent)
+    return way
+
+
+def _folded(
+    joints: list[_Joint], rotations: np.ndarray, places: list[np.ndarray], above: list[int]
+) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """Rotations, root places and kept joints when the pelvis is the root."""
+    turn, root = rotations[:, 0], np.nan_to_num(places[0])
+    for number in above[1:]:
+        offset = np.array(joints[number].offset)
+        place = np.where(np.isnan(places[number]), offset, places[number])
+        root = root + quat_rotate(turn, place)
+        turn = quat_multiply(turn, rotations[:, number])
+    keep = [above[-1]]
+    for number, joint in enumerate(joints):
+        if joint.parent in keep:
+            keep.append(number)
+    folded = rotations[:, keep].copy()
+    folded[:, 0] = turn
+    return folded, root, keep
+
+
+def _kept(joints: list[_Joint], keep: list[int]) -> list[_Joint]:
+    new = {number: place for place, number in enumerate(keep)}
+    return [dataclasses.replace(joints[n], parent=new.get(joints[n].parent, -1)) for n in keep]
+
+
+def _check_lengths(
+    joints: list[_Joint], places: list[np.ndarray], scale: float, path: Path
+) -> None:
+    """InputError for a joint that moves against its parent; the root may."""
+    for joint, place in zip(joints[1:], places[1:], strict=True):
+        moved = scale * np.abs(place - np.median(place, axis=0))
+        moved = float(np.max(np.nan_to_num(moved)))
+        if moved > _STRETCH:
+            raise InputError(
+                f"{path}: the joint {joint.name!r} moves {moved:.3g} m against its parent; "
+                "bones must keep their length, export it with rotations only"
+            )
