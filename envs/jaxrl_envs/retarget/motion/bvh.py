@@ -77,9 +77,11 @@ def read_bvh(
     """The motion of a BVH file; end sites become joints named `<parent>.end`.
 
     `scale` is metres per unit of the file, by default guessed from the skeleton's height; `up` is
-    "y" or "z", by default the axis along which the rest pose is tall; `roles` names the joints
-    that play a human's (see `roles.ROLES`) and overrides what the names show. With `ground` the
-    feet are put on z = 0. Channels may stand in any order, another one in each joint.
+    "y" or "z", by default the axis along which the person stands in more frames; `roles` names the
+    joints that play a human's (see `roles.ROLES`) and overrides what the names show. With `ground`
+    the feet are put on z = 0. Channels may stand in any order, another one in each joint. The
+    axes of the joints do not matter (see `standing.stand`); joints above the pelvis are folded
+    into it; an offset that position channels replace is their median.
 
     InputError names the file, the line or joint, and the remedy: channels that do not fit the
     numbers of a row, numbers that are not finite, missing frames, a frame time or height that no
@@ -96,24 +98,13 @@ def read_bvh(
         raise InputError(f"{path}: up is {up!r}; use 'y' or 'z'")
     if scale is not None and not (math.isfinite(scale) and scale > 0):
         raise InputError(f"{path}: scale is {scale}; give metres per unit, above 0")
-    places = _places(joints, values)
-    raw = np.array([joint.offset for joint in joints])
-    above = _way_up(joints, known.get("pelvis"))
-    middles = np.stack([np.median(place, axis=0) for place in places])
-    raw = np.where(np.isnan(middles), raw, middles)
-    rotations = _turns(joints, values)
-    root = np.nan_to_num(places[0])
-    keep = list(range(len(joints)))
-    if len(above) > 1:
-        rotations, root, keep = _folded(joints, rotations, places, above)
-        raw, joints = raw[keep], _kept(joints, keep)
-        names = tuple(joint.name for joint in joints)
-        parents = tuple(joint.parent for joint in joints)
-        known = {role: joint for role, joint in known.items() if joint in names}
-    raw[0] = 0.0
+    joints, rotations, root, raw, places = _from_pelvis(joints, values, known.get("pelvis"))
+    names = tuple(joint.name for joint in joints)
+    parents = tuple(joint.parent for joint in joints)
+    known = {role: joint for role, joint in known.items() if joint in names}
     if scale is None:
-        scale = _guess_scale(joints, raw, known, path)
-    _check_lengths(joints, [places[number] for number in keep], scale, path)
+        scale = _scale_of(joints, raw, known, places, path)
+    _check_lengths(joints, places, scale, path)
     if up is None:
         up = _tall_axis(joints, rotations, root, raw, known)
     cycle = list(_CYCLE[up])
@@ -311,6 +302,23 @@ def _tall_axis(
     return "z" if extent[2] > 1.5 * extent[1] else "y"
 
 
+def _scale_of(
+    joints: list[_Joint],
+    raw: np.ndarray,
+    roles: dict[str, str],
+    places: list[np.ndarray],
+    path: Path,
+) -> float:
+    """Guessed; where bones seem to have no human's length, joints that move are the first fault."""
+    try:
+        return _guess_scale(joints, raw, roles, path)
+    except InputError:
+        declared = np.array([joint.offset for joint in joints])
+        declared[0] = 0.0
+        _check_lengths(joints, places, _guess_scale(joints, declared, roles, path), path)
+        raise
+
+
 def _guess_scale(joints: list[_Joint], raw: np.ndarray, roles: dict[str, str], path: Path) -> float:
     """Metres per unit with which the skeleton has a human's height."""
     index = {joint.name: number for number, joint in enumerate(joints)}
@@ -359,6 +367,33 @@ def _places(joints: list[_Joint], values: np.ndarray) -> list[np.ndarray]:
     return places
 
 
+def _from_pelvis(
+    joints: list[_Joint], values: np.ndarray, pelvis: str | None
+) -> tuple[list[_Joint], np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Joints, local quaternions, root places, offsets and position channels, the pelvis as root.
+
+    What stands above the pelvis and may move (a fixed point of the scene) is folded into it. An
+    offset that position channels replace is their median.
+    """
+    rotations, places = _turns(joints, values), _places(joints, values)
+    offsets = np.array([joint.offset for joint in joints])
+    middles = np.stack([np.median(place, axis=0) for place in places])
+    raw = np.where(np.isnan(middles), offsets, middles)
+    turn, root = rotations[:, 0], np.nan_to_num(places[0])
+    above = _way_up(joints, pelvis)
+    for number in above[1:]:
+        place = np.where(np.isnan(places[number]), offsets[number], places[number])
+        root = root + quat_rotate(turn, place)
+        turn = quat_multiply(turn, rotations[:, number])
+    keep = [above[-1]]
+    for number, joint in enumerate(joints):
+        if joint.parent in keep:
+            keep.append(number)
+    rotations, raw = rotations[:, keep].copy(), raw[keep]
+    rotations[:, 0], raw[0] = turn, 0.0
+    return _kept(joints, keep), rotations, root, raw, [places[number] for number in keep]
+
+
 def _way_up(joints: list[_Joint], pelvis: str | None) -> list[int]:
     """The joints from the root down to the pelvis: all of them carry the whole body."""
     number = next((n for n, joint in enumerate(joints) if joint.name == pelvis), 0)
@@ -366,25 +401,6 @@ def _way_up(joints: list[_Joint], pelvis: str | None) -> list[int]:
     while joints[way[0]].parent >= 0:
         way.insert(0, joints[way[0]].parent)
     return way
-
-
-def _folded(
-    joints: list[_Joint], rotations: np.ndarray, places: list[np.ndarray], above: list[int]
-) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """Rotations, root places and kept joints when the pelvis is the root."""
-    turn, root = rotations[:, 0], np.nan_to_num(places[0])
-    for number in above[1:]:
-        offset = np.array(joints[number].offset)
-        place = np.where(np.isnan(places[number]), offset, places[number])
-        root = root + quat_rotate(turn, place)
-        turn = quat_multiply(turn, rotations[:, number])
-    keep = [above[-1]]
-    for number, joint in enumerate(joints):
-        if joint.parent in keep:
-            keep.append(number)
-    folded = rotations[:, keep].copy()
-    folded[:, 0] = turn
-    return folded, root, keep
 
 
 def _kept(joints: list[_Joint], keep: list[int]) -> list[_Joint]:
