@@ -34,8 +34,8 @@ def clean_rest(
     """The turn by which the file's rest pose becomes a standing person's; None if none does.
 
     It is one of the 24 turns by right angles, none where the rest pose stands already. The rest
-    pose must be upright, straight and alike on both sides, and the recorded knees and head must
-    move as its axes say.
+    pose must be upright, straight and alike on both sides, and the recorded knees, elbows and head
+    must move as its axes say.
     """
     for whole in _right_angles():
         rest = np.zeros((len(parents), 3))
@@ -93,7 +93,7 @@ def _stands(rest: np.ndarray, role: dict[str, int]) -> bool:
 def _moves(
     turns: np.ndarray, places: np.ndarray, rest: np.ndarray, whole: np.ndarray, role: dict[str, int]
 ) -> bool:
-    """Knees bend back and the head looks where the chest does, on average."""
+    """Knees bend back, elbows ahead, and the head looks where the chest does, on average."""
     hips = rest[role["left_hip"]] - rest[role["right_hip"]]
     facing = quat_from_yaw(np.arctan2(-hips[0], hips[1]))
     own = quat_multiply(quat_conjugate(whole), facing)
@@ -111,10 +111,8 @@ def _moves(
             sine = np.linalg.norm(bend[:, :2], axis=1)
             bend = (sine * (sine > _BENT))[:, None] * sign * bend[:, :2]
             total, spread = bend.sum(axis=0), np.linalg.norm(bend, axis=1).sum()
-            # Elbows may twist by a right angle between a T pose and its flexion.
-            least = _NEAR if sign < 0 else -0.5
             strength = np.linalg.norm(total)
-            if strength > 0.5 * spread > 0.0 and total[0] < least * strength:
+            if strength > 0.5 * spread > 0.0 and total[0] < _NEAR * strength:
                 return False
     top = role.get("head", role["neck"])
     seen = quat_inverse_rotate(

@@ -106,7 +106,7 @@ def guess_roles(names: tuple[str, ...], parents: tuple[int, ...]) -> dict[str, s
     words = roles_by_parts(names, parents)
     if _required(words) > _required(best):
         best = words
-    if all(words.get(role, joint) == joint for role, joint in best.items()):
+    if all(words.get(role, best[role]) == best[role] for role in _LIMBS if role in best):
         best = words | best
     for side in ("left", "right"):
         for role, above in (("wrist", "elbow"), ("toe", "ankle"), ("toe_end", "toe")):
@@ -114,6 +114,9 @@ def guess_roles(names: tuple[str, ...], parents: tuple[int, ...]) -> dict[str, s
             if f"{side}_{role}" not in best and end in names:
                 best[f"{side}_{role}"] = end
     return _trunk(best, names, parents)
+
+
+_LIMBS = tuple(role for role in REQUIRED_ROLES if role not in ("pelvis", "chest", "neck"))
 
 
 def _by_tables(names: tuple[str, ...]) -> dict[str, str]:

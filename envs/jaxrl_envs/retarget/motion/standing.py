@@ -34,6 +34,7 @@ _ALIKE = 1e-5
 _BENT = math.sin(0.4)
 """From this sine of the bend on, a knee or elbow tells how the limb is turned about itself."""
 _AGREE = 0.5
+_SPLAYED = math.cos(math.radians(20.0))
 _X, _Y, _Z = np.eye(3)
 _FOOT_AHEAD = np.array([0.97, 0.0, -0.24])
 
@@ -212,20 +213,22 @@ def _limb_axes(
 
 
 def _foot_axes(body: _Body, side: str, shin: np.ndarray) -> np.ndarray:
-    """Flat on the ground in the frames where it is lowest, toes ahead."""
+    """Flat on the ground in the frames where it is lowest; ahead is where the shin looks on
+    average, or the toes where these are turned further out than feet are."""
     ankle, toe = f"{side}_ankle", f"{side}_toe"
     if toe not in body.role:
         return _carried(body, ankle, shin)
     turn, bone = body.turn(ankle), body.way(ankle, toe)
     lowest = _most(-(body.place(ankle)[:, 2] + body.place(toe)[:, 2]))
-    ahead = _local(turn, bone).mean(axis=0)
-    up = _local(turn[lowest], np.broadcast_to(_Z, bone[lowest].shape)).mean(axis=0)
-    steep = abs(float(ahead @ up)) > 0.8 * float(np.linalg.norm(ahead) * np.linalg.norm(up))
-    if body.stands and not steep:
-        return _axes(z=up, x=ahead)
+    toes = _local(turn, bone).mean(axis=0)
     lateral = _local(turn, quat_rotate(shin, _Y)).mean(axis=0)
-    level = _axes(x=ahead, y=lateral)
-    return quat_multiply(quat_between(_X, _FOOT_AHEAD), level)
+    up = _local(turn[lowest], np.broadcast_to(_Z, bone[lowest].shape)).mean(axis=0)
+    steep = abs(float(toes @ up)) > 0.8 * float(np.linalg.norm(toes) * np.linalg.norm(up))
+    if not body.stands or steep:
+        return quat_multiply(quat_between(_X, _FOOT_AHEAD), _axes(x=toes, y=lateral))
+    flat = _axes(z=up, y=lateral)
+    ahead = _unit(quat_rotate(flat, toes) * [1.0, 1.0, 0.0])
+    return flat if ahead[0] > _SPLAYED else _axes(z=up, x=toes)
 
 
 def _carried(body: _Body, role: str, carrier: np.ndarray) -> np.ndarray:
