@@ -147,7 +147,7 @@ PEOPLE = {
 }
 
 
-def person_movement(places, frames=30):
+def person_movement(places, frames=30, *, sits=False):
     """World rotations away from standing: turns left, nods, left arm ahead, right knee up."""
     share = np.linspace(0, 1, frames)
     bump = np.sin(np.pi * share)
@@ -156,6 +156,10 @@ def person_movement(places, frames=30):
         "LeftForeArm": ("y", -60 * bump), "RightUpLeg": ("x", -60 * bump),
         "RightLeg": ("x", 70 * bump),
     }  # fmt: skip
+    if sits:
+        seat = {"UpLeg": ("x", -90 + 0 * share), "Leg": ("x", 90 + 5 * bump)}
+        local |= {side + part: bent for side in ("Left", "Right") for part, bent in seat.items()}
+        share = 0 * share
     world = {}
     for name, (parent, _) in places.items():
         axis, angles = local.get(name, ("x", 0 * share))
@@ -165,15 +169,15 @@ def person_movement(places, frames=30):
 
 
 def person_bvh(places, axes=None, *, rename=lambda name: name, in_channels=False, above=False,
-               turn=None):  # fmt: skip
+               turn=None, sits=False):  # fmt: skip
     """The movement as BVH; `axes` are each joint's own in standing, the world's by default.
 
     `in_channels`: offsets are 0 and stand in position channels. `above`: a fixed root above the
-    hips. `turn`: of the whole world, for another up axis.
+    hips. `turn`: of the whole world, for another up axis. `sits`: on a chair all the time.
     """
     axes = axes or {}
     still = Rotation.identity()
-    world, root = person_movement(places)
+    world, root = person_movement(places, sits=sits)
     if turn is not None:
         world, root = {n: turn * w for n, w in world.items()}, turn.apply(root)
     text, columns = [], []

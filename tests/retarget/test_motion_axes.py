@@ -110,6 +110,22 @@ def test_the_up_axis_is_the_one_along_which_the_person_stands(tmp_path):
         assert_alike(_read(tmp_path, person_bvh(places, axes, turn=raised)), expected)
 
 
+def test_who_sits_all_the_time_is_read_upright(tmp_path):
+    """No frame shows a standing person; bones and trunk say what is up."""
+    places = PEOPLE["straight"]
+    raised = Rotation.from_matrix([[0, 0, 1], [1, 0, 0], [0, 1, 0]])
+    expected = _read(tmp_path, person_bvh(places, sits=True))
+    for seed, turn in ((0, None), (1, raised)):
+        turns = Rotation.random(len(places), random_state=seed)
+        axes = dict(zip(places, turns, strict=True))
+        found = _read(tmp_path, person_bvh(places, axes, sits=True, turn=turn))
+        order = [found.names.index(name) for name in expected.names]
+        np.testing.assert_allclose(found.positions[:, order], expected.positions, atol=TOLERANCE)
+        limbs = [i for i, name in enumerate(HUMAN_JOINTS) if "ankle" not in name]
+        ours, theirs = human_pose(expected).human_q, human_pose(found).human_q
+        np.testing.assert_allclose(theirs[:, limbs], ours[:, limbs], atol=TOLERANCE)
+
+
 def test_offsets_may_stand_in_position_channels(tmp_path):
     places = PEOPLE["straight"]
     expected = _read(tmp_path, person_bvh(places))

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxrl_envs.retarget.motion.files import read_text
 from jaxrl_envs.retarget.motion.record import Motion, build_motion, forward_kinematics
+from jaxrl_envs.retarget.motion.rest import rest_stands
 from jaxrl_envs.retarget.motion.roles import REQUIRED_ROLES, check_roles, guess_roles
 from jaxrl_envs.retarget.motion.standing import UPRIGHT, stand, tallness
 from jaxrl_rewards.core import InputError, require
@@ -25,6 +26,8 @@ _SHORTEST, _TALLEST = 1.1, 2.4
 _MOST_JOINTS = 2000
 _SHORTEST_FRAME, _LONGEST_FRAME = 1e-4, 1.0
 _STRETCH = 0.02
+_HELD = 0.8
+"""Cosine between trunk and an axis along which it is held."""
 _CYCLE = {"y": (2, 0, 1), "z": (0, 1, 2)}
 """Which file axes become x, y, z when the file's up is y or z."""
 
@@ -289,17 +292,28 @@ def _tall_axis(
     raw: np.ndarray,
     roles: dict[str, str],
 ) -> str:
-    """The axis along which the person stands more often; of the rest pose where it never does."""
-    if all(role in roles for role in REQUIRED_ROLES):
-        index = {joint.name: number for number, joint in enumerate(joints)}
-        parents = tuple(joint.parent for joint in joints)
-        _, places = forward_kinematics(rotations, root, raw, parents)
-        role = {part: index[joint] for part, joint in roles.items()}
-        upright = (tallness(places, raw, parents, role) > UPRIGHT).sum(axis=0)
-        if upright[1] != upright[2]:
-            return "y" if upright[1] > upright[2] else "z"
-    extent = np.ptp(_rest(joints, raw), axis=0)
-    return "z" if extent[2] > 1.5 * extent[1] else "y"
+    """The axis along which the person stands more often; where it never does, that of a rest
+    pose that stands, or along which the trunk is held."""
+    parents = tuple(joint.parent for joint in joints)
+    if any(role not in roles for role in REQUIRED_ROLES):
+        extent = np.ptp(_rest(joints, raw), axis=0)
+        return "z" if extent[2] > 1.5 * extent[1] else "y"
+    index = {joint.name: number for number, joint in enumerate(joints)}
+    role = {part: index[joint] for part, joint in roles.items()}
+    _, places = forward_kinematics(rotations, root, raw, parents)
+    tall = tallness(places, raw, parents, role)
+    upright = (tall > UPRIGHT).sum(axis=0)
+    if upright[1] != upright[2]:
+        return "y" if upright[1] > upright[2] else "z"
+    for axis, cycle in _CYCLE.items():
+        if rest_stands(raw[:, list(cycle)], parents, role):
+            return axis
+    trunk = places[:, role["neck"]] - places[:, role["pelvis"]]
+    length = np.maximum(np.linalg.norm(trunk, axis=1, keepdims=True), 1e-9)
+    held = (trunk / length > _HELD).mean(axis=0)
+    # A crawler's trunk points where it goes.
+    goes = np.ptp(root[:, 2]) > float(length.mean())
+    return "z" if held[2] > 0.5 > held[1] and not goes else "y"
 
 
 def _scale_of(

@@ -33,18 +33,30 @@ def clean_rest(
 ) -> Float[np.ndarray, "4"] | None:
     """The turn by which the file's rest pose becomes a standing person's; None if none does.
 
-    It is one of the 24 turns by right angles, none where the rest pose stands already. The rest
-    pose must be upright, straight and alike on both sides, and the recorded knees, elbows and head
-    must move as its axes say.
+    It is a turn by right angles (headings do not matter), none where the rest pose stands
+    already. The rest pose must be upright, straight and alike on both sides, and the recorded
+    knees, elbows and head must move as its axes say.
     """
     for whole in _right_angles():
-        rest = np.zeros((len(parents), 3))
-        for joint, parent in enumerate(parents):
-            if parent >= 0:
-                rest[joint] = rest[parent] + quat_rotate(whole, offsets[joint])
+        rest = _rest(quat_rotate(whole, offsets), parents)
         if _stands(rest, role) and _moves(turns, places, rest, whole, role):
             return whole
     return None
+
+
+def rest_stands(
+    offsets: Float[np.ndarray, "joints 3"], parents: tuple[int, ...], role: dict[str, int]
+) -> bool:
+    """Whether the rest pose as it is, z up, is a standing person's."""
+    return _stands(_rest(offsets, parents), role)
+
+
+def _rest(offsets: np.ndarray, parents: tuple[int, ...]) -> np.ndarray:
+    rest = np.zeros((len(parents), 3))
+    for joint, parent in enumerate(parents):
+        if parent >= 0:
+            rest[joint] = rest[parent] + offsets[joint]
+    return rest
 
 
 def _right_angles() -> list[np.ndarray]:

@@ -96,7 +96,14 @@ def _indices(names: tuple[str, ...], roles: dict[str, str]) -> dict[str, int]:
 class _Body:
     """World rotations and places of all joints, and the frames that say what upright is."""
 
-    def __init__(self, rotations, root_position, offsets, parents, role):  # noqa: ANN001
+    def __init__(
+        self,
+        rotations: np.ndarray,
+        root_position: np.ndarray,
+        offsets: np.ndarray,
+        parents: tuple[int, ...],
+        role: dict[str, int],
+    ):
         self.turns, self.places = forward_kinematics(rotations, root_position, offsets, parents)
         self.role = role
         tall = tallness(self.places, offsets, parents, role)[:, 2]
