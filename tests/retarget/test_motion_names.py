@@ -161,3 +161,17 @@ def test_a_file_with_prefixes_and_dots_is_read(tmp_path):
 
     path.write_text(person_bvh(places, rename=renamed))
     np.testing.assert_allclose(human_pose(read_bvh(path)).human_q, expected, atol=1e-5)
+
+
+def test_a_pelvis_that_does_not_carry_the_trunk_is_not_made_the_root(tmp_path):
+    """Some programs hang legs from a pelvis beside the spine; a user may name either joint."""
+    places, path = dict(PEOPLE["straight"]), tmp_path / "a.bvh"
+    places = {"Hips": places.pop("Hips"), "Seat": ("Hips", np.array([0.0, 93.0, 0.0])), **places}
+    for side in ("Left", "Right"):
+        places[f"{side}UpLeg"] = ("Seat", places[f"{side}UpLeg"][1])
+    path.write_text(person_bvh(places))
+    motion = read_bvh(path)
+    assert dict(motion.roles)["pelvis"] == "Hips"
+    other = read_bvh(path, roles={"pelvis": "Seat"})
+    assert other.names == motion.names and other.joint("chest") is not None
+    np.testing.assert_allclose(other.positions, motion.positions, atol=1e-6)

@@ -101,7 +101,7 @@ def read_bvh(
         raise InputError(f"{path}: up is {up!r}; use 'y' or 'z'")
     if scale is not None and not (math.isfinite(scale) and scale > 0):
         raise InputError(f"{path}: scale is {scale}; give metres per unit, above 0")
-    joints, rotations, root, raw, places = _from_pelvis(joints, values, known.get("pelvis"))
+    joints, rotations, root, raw, places = _from_pelvis(joints, values, known)
     names = tuple(joint.name for joint in joints)
     parents = tuple(joint.parent for joint in joints)
     known = {role: joint for role, joint in known.items() if joint in names}
@@ -382,7 +382,7 @@ def _places(joints: list[_Joint], values: np.ndarray) -> list[np.ndarray]:
 
 
 def _from_pelvis(
-    joints: list[_Joint], values: np.ndarray, pelvis: str | None
+    joints: list[_Joint], values: np.ndarray, roles: dict[str, str]
 ) -> tuple[list[_Joint], np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
     """Joints, local quaternions, root places, offsets and position channels, the pelvis as root.
 
@@ -394,7 +394,7 @@ def _from_pelvis(
     middles = np.stack([np.median(place, axis=0) for place in places])
     raw = np.where(np.isnan(middles), offsets, middles)
     turn, root = rotations[:, 0], np.nan_to_num(places[0])
-    above = _way_up(joints, pelvis)
+    above = _way_up(joints, roles)
     for number in above[1:]:
         place = np.where(np.isnan(places[number]), offsets[number], places[number])
         root = root + quat_rotate(turn, place)
@@ -408,13 +408,20 @@ def _from_pelvis(
     return _kept(joints, keep), rotations, root, raw, [places[number] for number in keep]
 
 
-def _way_up(joints: list[_Joint], pelvis: str | None) -> list[int]:
-    """The joints from the root down to the pelvis: all of them carry the whole body."""
-    number = next((n for n, joint in enumerate(joints) if joint.name == pelvis), 0)
-    way = [number]
-    while joints[way[0]].parent >= 0:
-        way.insert(0, joints[way[0]].parent)
-    return way
+def _way_up(joints: list[_Joint], roles: dict[str, str]) -> list[int]:
+    """The joints from the root down to the pelvis if all that play a role hang below it, else
+    the root alone."""
+    index = {joint.name: number for number, joint in enumerate(joints)}
+
+    def way(number: int) -> list[int]:
+        numbers = [number]
+        while joints[numbers[0]].parent >= 0:
+            numbers.insert(0, joints[numbers[0]].parent)
+        return numbers
+
+    pelvis = index.get(roles.get("pelvis"), 0)
+    carries = all(pelvis in way(index[joint]) for joint in roles.values())
+    return way(pelvis) if carries else [0]
 
 
 def _kept(joints: list[_Joint], keep: list[int]) -> list[_Joint]:
