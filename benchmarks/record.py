@@ -141,7 +141,7 @@ def reproduce(slug: str, out: Path, key: int | None = None) -> bool:
 def record_pointing(data: Path, folder: Path) -> bool:
     """Train, measure and refine the pointing policy over seeds; draw the shipped one's answers."""
     with tempfile.TemporaryDirectory() as temporary:
-        benchmark = ["jaxrl_rewards.studies.gui_pointing.benchmark", "--data", str(data)]
+        benchmark = ["jaxrl_rewards.studies.gui_g2.train.benchmark", "--data", str(data)]
         if not run([*benchmark, "--work", f"{temporary}/work", "--out", str(folder)]):
             return False
         shipped = ["jaxrl_rewards.cli", "evaluate", "gui"]

@@ -192,19 +192,19 @@ print(jax.tree_util.tree_map(float, params.reward))
 # %%
 from importlib import resources
 
-from jaxrl_rewards.studies import gui_pointing
+from jaxrl_rewards.studies.gui_g2.train import pointing
 
 shipped = resources.files("jaxrl_rewards").joinpath("assets", "gui_reader.npz")
 if shipped.is_file():
     from jaxrl_envs.gui import synthetic_screens
 
     page = synthetic_screens.generate_screen(synthetic_screens.ScreenConfig(), seed=1_000_003)
-    reader = gui_pointing.load_checkpoint().params
+    reader = pointing.load_checkpoint().params
     figure, axis = plt.subplots(figsize=(8, 6))
     axis.imshow(page.pixels)
     named = [e for e in page.elements if e.visible and len(page.boxes_of(e.text)) == 1]
     for number, element in enumerate(named[: 2 if SMALL else 4]):
-        x, y, _ = gui_pointing.point(reader, page.pixels, element.text)
+        x, y, _ = pointing.point(reader, page.pixels, element.text)
         hit = bool(point_in_box(jnp.asarray([x, y]), jnp.asarray(element.box, jnp.float32)))
         x1, y1, x2, y2 = element.box
         colour = f"C{number}"

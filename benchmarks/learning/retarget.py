@@ -96,7 +96,7 @@ def trained_by(stored: dict[str, Any]) -> str:
     """The command of a run, by the settings that differ from the defaults."""
     import dataclasses
 
-    from jaxrl_rewards.commands.retarget.task import RetargetTask
+    from jaxrl_rewards.studies.sparse_retargeting.train.task import RetargetTask
 
     task = stored.get("config", stored).get("task", {})
     default = json.loads(json.dumps(dataclasses.asdict(RetargetTask()), default=str))

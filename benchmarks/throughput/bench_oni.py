@@ -32,8 +32,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import report
-from jaxrl_rewards.studies.oni_arms import POLICIES, Arm, OniConfig
-from jaxrl_rewards.studies.oni_training import Trainer
+from jaxrl_rewards.learners import seed_axes
+from jaxrl_rewards.studies.oni.arms import POLICIES, Arm, OniConfig
+from jaxrl_rewards.studies.oni.training import make_world
 from jaxrl_rewards.train.annotation import (
     AnnotationService,
     AnnotationSettings,
@@ -53,17 +54,27 @@ NOTES = (
 
 def measure(policy: str, repetitions: int, seconds: float) -> dict[str, Any]:
     """Alternate blocks of about `seconds`; the row, with labels per second as extra."""
-    trainer = Trainer(OniConfig(seeds=1), rooms=4, numbered=True, policy=policy)
-    table, config = trainer.table, trainer.config
-    numbers, steps = trainer.numbers(Arm(policy=policy)), config.num_envs * config.unroll_length
+    config = OniConfig(seeds=1)
+    world = make_world(config, rooms=4, numbered=True, policy=policy)
+    table, learner, hparams = world.env.table, world.learner, world.hparams(Arm(policy=policy))
+    steps = config.num_envs * config.unroll_length
     helpful = dict(zip(table.texts, table.helpful, strict=True))
-    state = trainer.init(jax.random.split(jax.random.key(0), 1))
+    start = jax.vmap(learner.init, (0, None), out_axes=seed_axes())
+    state = jax.jit(start)(jax.random.split(jax.random.key(0), 1), hparams)
+    update = jax.vmap(learner.update, (seed_axes(), None), out_axes=(seed_axes(), 0))
+    program = jax.jit(update, donate_argnums=0)
+
+    def step(state: Any, given: tuple[Any, Any]) -> Any:
+        # copies: the program takes the state's buffers over
+        given = tuple(jnp.array(array) for array in given)
+        return program(learner.receive(state, given), hparams)[0]
+
     alone = (jnp.zeros((1, table.size), jnp.float32), jnp.zeros((1, table.size), bool))
 
     def without(state: Any, updates: int) -> tuple[Any, float]:
         start = time.perf_counter()
         for _ in range(updates):
-            state, _ = trainer.update(state, *alone, numbers)
+            state = step(state, alone)
             jax.block_until_ready(state.summary)
         return state, updates * steps / (time.perf_counter() - start)
 
@@ -74,10 +85,10 @@ def measure(policy: str, repetitions: int, seconds: float) -> dict[str, Any]:
             start = time.perf_counter()
             heard = np.zeros((table.size,), np.int32)
             for _ in range(updates):
-                state, _ = trainer.update(state, *arrays, numbers)
+                state = step(state, arrays)
                 # while the program runs: the host's work on what the update before has heard
                 exchanged = labels.exchange(heard)
-                arrays = tuple(jnp.array(array[None]) for array in exchanged)
+                arrays = tuple(array[None] for array in exchanged)
                 heard = np.array(state.summary)[0]
             passed = time.perf_counter() - start
             if not service.health()["pending"]:
@@ -108,7 +119,7 @@ def measure(policy: str, repetitions: int, seconds: float) -> dict[str, Any]:
         ratio_paired=round(statistics.median(a / b for a, b in zip(ours, peer, strict=True)), 4),
         labels_per_second=round(statistics.median(labelled), 2),
         updates_per_block=updates,
-        traces=trainer.traces,
+        traces=program._cache_size(),
     )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from jaxrl_rewards.core.errors import InputError
 
 if TYPE_CHECKING:
-    from jaxrl_rewards.commands.retarget.stream import StreamCounts
+    from jaxrl_rewards.studies.sparse_retargeting.train.stream import StreamCounts
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as a shell reports it."""
@@ -164,9 +164,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from jaxrl_rewards.commands.retarget.avatar import load_avatar
-    from jaxrl_rewards.commands.retarget.driving import Driver
-    from jaxrl_rewards.commands.retarget.stream import StreamCounts
+    from jaxrl_rewards.studies.sparse_retargeting.train.avatar import load_avatar
+    from jaxrl_rewards.studies.sparse_retargeting.train.driving import Driver
+    from jaxrl_rewards.studies.sparse_retargeting.train.stream import StreamCounts
 
     with contextlib.ExitStack() as stack:
         # An exception in the midst of compiling would be lost, or crash the process at its end.
@@ -190,7 +190,7 @@ def _source(options: Any, stack: contextlib.ExitStack) -> tuple[Iterator[str], f
     if options.motion is not None:
         from jaxrl_envs.retarget.motion import human_pose, load_motion, resample
 
-        from jaxrl_rewards.commands.retarget.stream import stream_lines
+        from jaxrl_rewards.studies.sparse_retargeting.train.stream import stream_lines
 
         pose = human_pose(resample(load_motion(options.motion), 1.0 / 30.0))
         return stream_lines(pose), float(pose.head_rest_height)
@@ -205,7 +205,7 @@ def _source(options: Any, stack: contextlib.ExitStack) -> tuple[Iterator[str], f
 def drive(driver: Any, lines: Iterator[str], out: TextIO, tally: Tally) -> None:
     """Answer every frame at once, count in `tally`, and warn on stderr where the stream keeps the
     avatar waiting."""
-    from jaxrl_rewards.commands.retarget.stream import StreamWatch, read_stream
+    from jaxrl_rewards.studies.sparse_retargeting.train.stream import StreamWatch, read_stream
 
     print(json.dumps(driver.header), file=out, flush=True)
     watch, waiting = StreamWatch(), True

@@ -26,7 +26,6 @@ def main(arguments: Sequence[str]) -> int:
         "pointing policy that ships with the package.",
     )
     parser.add_argument("run", help="folder of a run, or `gui`")
-    parser.add_argument("--data", type=Path, help="GUI: folder or JSON file in ScreenSpot format")
     parser.add_argument(
         "--episodes",
         type=int,
@@ -39,24 +38,6 @@ def main(arguments: Sequence[str]) -> int:
         help="latest, best, or an update number (default: latest; avatars: what training kept)",
     )
     parser.add_argument("--out", type=Path, help="folder of the results (default: the run's)")
-    parser.add_argument(
-        "--motion",
-        type=Path,
-        action="append",
-        help="avatars: a clip to follow that was not trained on (.bvh, .npz, .txt); repeatable",
-    )
-    parser.add_argument(
-        "--generated",
-        metavar="KIND:SEED",
-        action="append",
-        help="avatars: likewise a generated motion, as in `train retarget --env.generated`",
-    )
-    parser.add_argument(
-        "--bvh",
-        type=Path,
-        metavar="FILE",
-        help="avatars: how to read BVH files, as `train retarget --env.bvh` (default: the run's)",
-    )
     found = trainings()
     for train in found.values():
         if train.flags is not None:
@@ -68,8 +49,6 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError(f"--seed must be between 0 and 2**32 - 1, got {options.seed}")
     if options.run in found and found[options.run].ships:
         return found[options.run].evaluate(None, options)
-    if options.run == "gui":
-        return evaluate_gui(None, options)
     folder = Path(options.run)
     if not folder.is_dir():
         raise InputError(f"there is no run at {folder}; give a run's folder, or `gui`")
@@ -77,8 +56,6 @@ def main(arguments: Sequence[str]) -> int:
     for train in found.values():
         if train.evaluate is not None and train.owns(folder, stored):
             return train.evaluate(folder, options)
-    if (folder / "gui_reader.npz").exists():
-        return evaluate_gui(folder / "gui_reader.npz", options)
     return evaluate_run(folder, options)
 
 
@@ -88,15 +65,6 @@ def stored_config(folder: Path) -> dict[str, Any]:
         return read_json(folder / "config.json", dict, finite=False)
     except InputError:
         return {}
-
-
-def evaluate_gui(checkpoint: Path | None, options: Any) -> int:
-    """Point at elements of generated screens, or of a folder in ScreenSpot format."""
-    from jaxrl_rewards.studies import gui_pointing
-
-    default = Path("runs/evaluate-gui") if checkpoint is None else checkpoint.parent / "evaluation"
-    gui_pointing.evaluate(checkpoint, options.data, options.out or default)
-    return 0
 
 
 def stored_task(folder: Path, values: Any) -> Any:
@@ -141,10 +109,6 @@ def evaluate_run(folder: Path, options: Any) -> int:
     config = stored.get("config") or {}
     if not isinstance(config, dict):
         raise InputError(f"{folder}/config.json: config must be an object, got {config!r}")
-    if config.get("kind") == "retarget":
-        from jaxrl_rewards.commands.retarget.evaluating import evaluate_retarget
-
-        return evaluate_retarget(folder, stored, options)
     if config.get("kind") != "ppo":
         raise InputError(f"{folder} holds no PPO run (kind {config.get('kind')!r})")
     env, learner = build_ppo(stored_task(folder, config.get("task")))

@@ -9,9 +9,6 @@ from jaxrl_rewards.train.arguments import choose
 
 OWN = {
     "ppo": "PPO on a registered world (--env CartPole-v1, Pendulum-v1, gridworld, ...)",
-    # These move into their studies' train.py, where they are found by folder.
-    "retarget": "an avatar under physics that follows a headset and two controllers",
-    "gui": "a reading-and-pointing policy for screenshots, on generated screens",
 }
 """Tasks that belong to no study, `commands/train_<task>.py`; a study brings its own as `TRAIN`."""
 

@@ -56,7 +56,8 @@ def quat_normalise(quat: Float[Array, "... 4"]) -> Float[Array, "... 4"]:
 def quat_conjugate(quat: Float[Array, "... 4"]) -> Float[Array, "... 4"]:
     """The inverse of a unit quaternion."""
     xp, (quat,) = _arrays(quat)
-    return quat * xp.asarray([1.0, -1.0, -1.0, -1.0], quat.dtype)
+    sign = xp.asarray([1.0, -1.0, -1.0, -1.0], quat.dtype)
+    return quat * sign.reshape((1,) * (quat.ndim - 1) + (4,))
 
 
 def quat_multiply(
@@ -84,7 +85,9 @@ def quat_rotate(
     xp, (quat, vector) = _arrays(quat, vector)
     axis, vector = xp.broadcast_arrays(quat[..., 1:], vector)
     cross = 2.0 * xp.cross(axis, vector)
-    return vector + quat[..., :1] * cross + xp.cross(axis, cross)
+    real = quat[..., :1]
+    real = real.reshape((1,) * (vector.ndim - real.ndim) + real.shape)
+    return vector + real * cross + xp.cross(axis, cross)
 
 
 def quat_inverse_rotate(

@@ -120,8 +120,9 @@ def with_second_key(record: dict[str, Any], second: dict[str, Any]) -> dict[str,
     settings, others = (settings_of(part["config"]) for part in (record, second))
     if record["slug"] != second["slug"] or settings != others:
         raise ValueError(f"{record['slug']}: the second run has other settings than the first")
-    if record["root_key"] == second["root_key"]:
-        raise ValueError(f"{record['slug']}: both runs used root key {record['root_key']}")
+    used = record["config"].get("root_key", record["config"].get("root_seed"))
+    if record.get("root_key", used) == second["root_key"]:
+        raise ValueError(f"{record['slug']}: both runs used root key {second['root_key']}")
     return {**record, "second_key": {name: second[name] for name in SECOND}}
 
 

@@ -9,28 +9,28 @@ import pytest
 
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.networks.reader import ReaderConfig, reader_init
-from jaxrl_rewards.studies.gui_pointing import controls, data, pretraining, training
-from jaxrl_rewards.studies.gui_pointing.checkpoint import (
+from jaxrl_rewards.studies.gui_g2.train import controls, data, pretraining, training
+from jaxrl_rewards.studies.gui_g2.train.checkpoint import (
     corpus_hashes,
     instruction_hash,
     load_checkpoint,
     save_checkpoint,
 )
-from jaxrl_rewards.studies.gui_pointing.config import PointingConfig
-from jaxrl_rewards.studies.gui_pointing.metrics import (
+from jaxrl_rewards.studies.gui_g2.train.config import PointingConfig
+from jaxrl_rewards.studies.gui_g2.train.metrics import (
     family_interval,
     inside,
     page_family,
     size_class,
 )
-from jaxrl_rewards.studies.gui_pointing.predict import bucket, point, prepare_image, reduction
-from jaxrl_rewards.studies.gui_pointing.pretraining import (
+from jaxrl_rewards.studies.gui_g2.train.predict import bucket, point, prepare_image, reduction
+from jaxrl_rewards.studies.gui_g2.train.pretraining import (
     cells_inside,
     character_loss,
     click_loss,
     orthogonalise,
 )
-from jaxrl_rewards.studies.gui_pointing.refinement import RefineConfig, sample_rewards
+from jaxrl_rewards.studies.gui_g2.train.refinement import RefineConfig, sample_rewards
 
 TINY = PointingConfig(
     screens=6, patches=8, read_steps=2, point_steps=2, patch_batch=4, batch=2, instructions=2,
@@ -197,7 +197,7 @@ def few_screens(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_screens")
 def test_training_is_deterministic_and_writes_its_files(tmp_path):
-    from jaxrl_rewards.studies.gui_pointing import evaluate, train
+    from jaxrl_rewards.studies.gui_g2.train.pointing import evaluate, train
 
     first = train(TINY, tmp_path / "one", progress=False)
     train(TINY, tmp_path / "two", progress=False)
@@ -221,7 +221,7 @@ def test_training_is_deterministic_and_writes_its_files(tmp_path):
 
 @pytest.mark.slow
 def test_shipped_checkpoint_reads_generated_and_real_screens(tmp_path, shared_data):
-    from jaxrl_rewards.studies.gui_pointing import evaluate
+    from jaxrl_rewards.studies.gui_g2.train.pointing import evaluate
 
     generated = evaluate(None, None, tmp_path / "generated", with_controls=False, show=False)
     assert generated["overall"]["accuracy"] >= 0.8

@@ -79,9 +79,15 @@ def test_conv_is_that_of_xla(size, stride):
         )
         return jnp.sum((out + layer["bias"]) * probe)
 
+    @jax.jit  # one program: step by step, dozens of small ones are compiled
+    def both(layer, image):
+        return [
+            jax.tree.leaves(jax.value_and_grad(function, (0, 1))(layer, image))
+            for function in (ours, theirs)
+        ]
+
     for one, other in zip(
-        jax.tree.leaves(jax.value_and_grad(ours, (0, 1))(layer, image)),
-        jax.tree.leaves(jax.value_and_grad(theirs, (0, 1))(layer, image)),
+        *both(layer, image),
         strict=True,
     ):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
@@ -105,6 +111,7 @@ def test_cnn_shapes_batches_and_bytes():
     found = jax.jit(cnn)(layers, image)
     assert found.shape == (2, 3, cnn_output_size(11, 6, (4, 8))) == (2, 3, 3 * 2 * 8)
     assert float(found.min()) >= 0.0
-    np.testing.assert_allclose(cnn(layers, image / 255.0), found, rtol=1e-5, atol=1e-6)
-    one = jax.vmap(jax.vmap(lambda x: cnn(layers, x)))(image)
+    scaled = jax.jit(cnn)(layers, image / 255.0)
+    np.testing.assert_allclose(scaled, found, rtol=1e-5, atol=1e-6)
+    one = jax.jit(jax.vmap(jax.vmap(lambda x: cnn(layers, x))))(image)
     np.testing.assert_allclose(one, found, rtol=1e-5, atol=1e-6)

@@ -92,7 +92,8 @@ def test_the_gradient_is_that_of_the_motion():
 
     def end(engine):
         physics = make_physics(model, engine=engine, substeps=2, outputs=())
-        state = physics.reset([0.3], [-0.2])
+        # jitted: step by step, a hundred small programs are compiled
+        state = jax.jit(physics.reset)(jnp.array([0.3]), jnp.array([-0.2]))
         return jax.jit(lambda control: physics.step(state, control).qvel[0])
 
     gradient = jax.jit(jax.grad(end("jax")))(control)

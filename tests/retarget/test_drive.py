@@ -19,9 +19,10 @@ from jaxrl_envs.retarget.reference import arrays_of, reference_of  # noqa: E402
 
 from jaxrl_rewards import cli  # noqa: E402
 from jaxrl_rewards.commands import drive  # noqa: E402
-from jaxrl_rewards.commands.retarget.avatar import Avatar, load_avatar, save_avatar  # noqa: E402
-from jaxrl_rewards.commands.retarget.driving import Driver  # noqa: E402
-from jaxrl_rewards.commands.retarget.stream import (  # noqa: E402
+from jaxrl_rewards.core import InputError  # noqa: E402
+from jaxrl_rewards.studies.sparse_retargeting.train.avatar import Avatar, load_avatar, save_avatar  # noqa: E402
+from jaxrl_rewards.studies.sparse_retargeting.train.driving import Driver  # noqa: E402
+from jaxrl_rewards.studies.sparse_retargeting.train.stream import (  # noqa: E402
     StreamCounts,
     StreamFrame,
     StreamWatch,
@@ -29,10 +30,11 @@ from jaxrl_rewards.commands.retarget.stream import (  # noqa: E402
     read_stream,
     stream_lines,
 )
-from jaxrl_rewards.core import InputError  # noqa: E402
 
 POSE = [0.0, 0.0, 1.7, 1.0, 0.0, 0.0, 0.0]
 LINE = {"t": 0.0, "head": POSE, "left": POSE, "right": None}
+
+TRAIN = "jaxrl_rewards.studies.sparse_retargeting.train"
 
 
 @functools.cache
@@ -181,7 +183,7 @@ def test_lines_made_to_break_the_reader_are_refused(line):
 
 def test_a_stream_that_is_no_text_is_refused(tmp_path, monkeypatch):
     save_avatar(tmp_path, avatar())
-    monkeypatch.setattr("jaxrl_rewards.commands.retarget.driving.Driver", lambda *_, **__: fresh())
+    monkeypatch.setattr(f"{TRAIN}.driving.Driver", lambda *_, **__: fresh())
     stream = tmp_path / "stream.jsonl"
     stream.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not UTF-8"):
@@ -204,7 +206,7 @@ def test_the_command_reads_a_file_and_answers_in_json_lines(tmp_path, capsys, mo
     stream = tmp_path / "stream.jsonl"
     lines = list(stream_lines(human_pose(motion())))[:12]
     stream.write_text("\n".join(lines) + "\n\n")
-    monkeypatch.setattr("jaxrl_rewards.commands.retarget.driving.Driver", lambda *_, **__: fresh())
+    monkeypatch.setattr(f"{TRAIN}.driving.Driver", lambda *_, **__: fresh())
     assert cli.main(["drive", str(tmp_path), "--input", str(stream)]) == 0
     captured = capsys.readouterr()
     answers = [json.loads(line) for line in captured.out.splitlines()]
@@ -360,7 +362,7 @@ def test_a_good_stream_is_not_warned_about():
 
 def run_with(monkeypatch, tmp_path, lines, made):
     save_avatar(tmp_path, avatar())
-    monkeypatch.setattr("jaxrl_rewards.commands.retarget.driving.Driver", lambda *_, **__: made)
+    monkeypatch.setattr(f"{TRAIN}.driving.Driver", lambda *_, **__: made)
     monkeypatch.setattr("sys.stdin", lines)
     return cli.main(["drive", str(tmp_path)])
 
@@ -420,7 +422,7 @@ def test_ctrl_c_while_loading_ends_the_process_at_once(tmp_path, monkeypatch):
         raise InputError("enough")
 
     before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr("jaxrl_rewards.commands.retarget.avatar.load_avatar", load)
+    monkeypatch.setattr(f"{TRAIN}.avatar.load_avatar", load)
     assert cli.main(["drive", str(tmp_path)]) == 2
     assert found == [signal.SIG_DFL] and signal.getsignal(signal.SIGINT) is before
 
@@ -468,7 +470,7 @@ def test_the_avatar_of_a_user_s_file_is_found_from_any_folder(tmp_path, monkeypa
 
 def test_the_avatar_of_a_file_that_is_gone_says_so(tmp_path, capsys, monkeypatch):
     with monkeypatch.context() as patched:  # as earlier versions stored it
-        patched.setattr("jaxrl_rewards.commands.retarget.avatar.absolute_character", str)
+        patched.setattr(f"{TRAIN}.avatar.absolute_character", str)
         save_avatar(tmp_path, own_avatar())
     monkeypatch.chdir(tmp_path)
     assert cli.main(["drive", "."]) == 2

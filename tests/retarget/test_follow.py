@@ -9,9 +9,9 @@ import pytest
 
 from benchmarks.learning.retarget import run_row
 from benchmarks.learning.retarget_unseen import unseen_rows
-from jaxrl_rewards.commands.retarget.follow import survival
-from jaxrl_rewards.commands.retarget.host import on_host
 from jaxrl_rewards.core import InputError
+from jaxrl_rewards.studies.sparse_retargeting.train.follow import survival
+from jaxrl_rewards.studies.sparse_retargeting.train.host import on_host
 
 
 def played():

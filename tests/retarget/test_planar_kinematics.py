@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jaxrl_envs.retarget import planar_body, planar_clips, planar_motion
+from jaxrl_envs.retarget import planar_checks as kinematic
 from jaxrl_envs.retarget.planar_body import BODIES, FEET
-
-from jaxrl_rewards.studies import sparse_retargeting_kinematic as kinematic
-from jaxrl_rewards.studies.sparse_retargeting_kinematic import kinematic_checks, kinematic_row
+from jaxrl_envs.retarget.planar_checks import kinematic_checks, kinematic_row
 
 MUJOCO_NAMES = {"left_foot": 3, "right_foot": 4}
 

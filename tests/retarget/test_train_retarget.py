@@ -13,20 +13,20 @@ from jaxrl_envs.retarget.motion import human_pose  # noqa: E402
 from motion_files import bvh_text  # noqa: E402
 
 from jaxrl_rewards.cli import main  # noqa: E402
-from jaxrl_rewards.commands.retarget.evaluating import _which  # noqa: E402
-from jaxrl_rewards.commands.retarget.task import (  # noqa: E402
+from jaxrl_rewards.core import InputError  # noqa: E402
+from jaxrl_rewards.studies.sparse_retargeting.train.command import (  # noqa: E402
+    has_arrived,
+    stored_config,
+    stored_task,
+)
+from jaxrl_rewards.studies.sparse_retargeting.train.evaluating import _which  # noqa: E402
+from jaxrl_rewards.studies.sparse_retargeting.train.task import (  # noqa: E402
     RetargetEnv,
     RetargetTask,
     generated_motion,
     is_number,
     recorded_motions,
 )
-from jaxrl_rewards.commands.train_retarget import (  # noqa: E402
-    has_arrived,
-    stored_config,
-    stored_task,
-)
-from jaxrl_rewards.core import InputError  # noqa: E402
 from jaxrl_rewards.train.record import make_folder  # noqa: E402
 
 SIZES = (

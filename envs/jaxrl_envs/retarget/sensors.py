@@ -48,10 +48,10 @@ def to_heading_frame(
     """
     heading = heading_quat(jnp.asarray(root_quat, jnp.float32))
     back = quat_conjugate(heading)
-    origin = jnp.asarray(root_pos, jnp.float32) * jnp.asarray([1.0, 1.0, 0.0])
+    origin = jnp.asarray(root_pos, jnp.float32) * jnp.asarray([1.0, 1.0, 0.0], jnp.float32)
     return (
         heading,
-        quat_rotate(back, jnp.asarray(points, jnp.float32) - origin),
+        quat_rotate(back, jnp.asarray(points, jnp.float32) - origin[None]),
         quat_rotate(back, jnp.asarray(velocities, jnp.float32)),
         quat_to_rot6d(quat_multiply(back, jnp.asarray(quats, jnp.float32))),
     )

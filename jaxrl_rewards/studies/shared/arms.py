@@ -77,6 +77,43 @@ def train_arms(
     return trained
 
 
+def train_runs(
+    learner: Any,
+    place: Callable[[Any, Any], Any],
+    each: Any,
+    shared: Any,
+    keys: jax.Array,
+    updates: int,
+    chunk: int,
+    report: Report = lambda text, fraction: None,
+) -> tuple[Any, dict[str, np.ndarray]]:
+    """Train arms and seeds as one axis of runs, so that each step calls a shared engine once.
+
+    `place(arm, shared)` makes a run's hyper-parameters from its slice of `each` (leaves `[runs]`)
+    and from what all runs share, which is not copied. Returns the final states `[runs]` and the
+    metrics' means per `chunk` updates, `[runs, chunks]`.
+    """
+
+    def start(key, arm, shared):
+        return learner.init(key, place(arm, shared))
+
+    def advance(state, arm, shared):
+        def body(state, _):
+            return learner.update(state, place(arm, shared))
+
+        state, metrics = jax.lax.scan(body, state, None, length=chunk)
+        return state, jax.tree.map(lambda values: values.mean(axis=0), metrics)
+
+    state = jax.jit(jax.vmap(start, (0, 0, None)))(keys, each, shared)
+    run = jax.jit(jax.vmap(advance, (0, 0, None)), donate_argnums=0)
+    history = []
+    for done in range(0, updates, chunk):
+        report(f"update {done} of {updates}", done / updates)
+        state, metrics = run(state, each, shared)
+        history.append(jax.device_get(metrics))
+    return state, jax.tree.map(lambda *values: np.stack(values, axis=-1), *history)
+
+
 def first_at(curve: np.ndarray, x: np.ndarray, level: float) -> np.ndarray:
     """The `x` `[points]` at which each row of `curve` `[seeds, points]` is first at `level` or
     above, float64 `[seeds]`; NaN where it never is."""

@@ -86,6 +86,41 @@ def strip(figure: Any, count: int, *, width: float = 3.3, height: float = 3.4, t
     return figure.subplots(1, count, squeeze=False)[0]
 
 
+def boxes_on_images(
+    figure: Any,
+    images: np.ndarray,
+    true: np.ndarray,
+    answers: Mapping[str, np.ndarray],
+    styles: Mapping[str, tuple[str, str]],
+    columns: int = 4,
+) -> None:
+    """One panel per image `[n, height, width, 3]`: its true box `[n, 4]` in black on white, and
+    the answers' boxes, each in its colour and line style."""
+    from matplotlib.patches import Rectangle
+
+    count, columns = len(images), min(columns, len(images))
+    rows = -(-count // columns)
+    figure.set_size_inches(2.6 * columns, 2.7 * rows + 0.5)
+    axes = figure.subplots(rows, columns, squeeze=False).reshape(-1)
+    height, width = images.shape[1:3]
+    handles = {}
+    for axis in axes:
+        axis.set_axis_off()
+    for number, axis in enumerate(axes[:count]):
+        axis.imshow(images[number], extent=(0, width, height, 0), interpolation="nearest")
+        drawn = [("", true, "white", "-", 3.5), ("true box", true, "black", "-", 1.5)]
+        drawn += [(name, answers[name], *style, 1.4) for name, style in styles.items()]
+        for name, boxes, colour, line, thick in drawn:
+            left, top, right, bottom = boxes[number]
+            size = (right - left, bottom - top)
+            patch = Rectangle(
+                (left, top), *size, fill=False, edgecolor=colour, ls=line, linewidth=thick
+            )
+            handles[name] = axis.add_patch(patch)
+    handles.pop("", None)
+    figure.legend(handles.values(), handles.keys(), loc="lower center", ncols=5, fontsize=8)
+
+
 def draw_curves(figure: Any, curves: Mapping[str, Mapping[str, Any]], title: str) -> None:
     """One panel of bands per metric; panels of the same arms share the legend of the last one."""
     metrics = list(curves)

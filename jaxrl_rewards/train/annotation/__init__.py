@@ -8,6 +8,13 @@ from jaxrl_rewards.train.annotation.annotators import (
     ScriptedAnnotator,
 )
 from jaxrl_rewards.train.annotation.labels import Label, LabelFile, read_labels
+from jaxrl_rewards.train.annotation.online import (
+    LearntLabels,
+    OnlineLabels,
+    PreferredLabels,
+    TemplateLabels,
+    scripted_labels,
+)
 from jaxrl_rewards.train.annotation.prompts import Judge
 from jaxrl_rewards.train.annotation.service import AnnotationService, AnnotationSettings
 from jaxrl_rewards.train.annotation.table import LabelTable
@@ -22,7 +29,12 @@ __all__ = [
     "Label",
     "LabelFile",
     "LabelTable",
+    "LearntLabels",
+    "OnlineLabels",
+    "PreferredLabels",
     "ReplayAnnotator",
     "ScriptedAnnotator",
+    "TemplateLabels",
     "read_labels",
+    "scripted_labels",
 ]

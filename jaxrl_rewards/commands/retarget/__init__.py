@@ -1,1 +1,0 @@
-"""Parts of the commands that train, evaluate and drive an avatar."""
