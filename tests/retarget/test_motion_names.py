@@ -5,6 +5,7 @@ import pytest
 from jaxrl_envs.retarget.motion import REQUIRED_ROLES, human_pose, read_bvh
 from jaxrl_envs.retarget.motion.roles import guess_roles
 from motion_files import PEOPLE, person_bvh
+from scipy.spatial.transform import Rotation
 
 # One line a chain, from a joint that another line has; * stands for each side.
 LAFAN = """Hips Spine Spine1 Spine2 Neck Head
@@ -175,3 +176,14 @@ def test_a_pelvis_that_does_not_carry_the_trunk_is_not_made_the_root(tmp_path):
     other = read_bvh(path, roles={"pelvis": "Seat"})
     assert other.names == motion.names and other.joint("chest") is not None
     np.testing.assert_allclose(other.positions, motion.positions, atol=1e-6)
+
+
+def test_one_foot_may_lack_its_toes(tmp_path):
+    places, path = dict(PEOPLE["straight"]), tmp_path / "a.bvh"
+    path.write_text(person_bvh(places))
+    expected = human_pose(read_bvh(path))
+    del places["LeftToeBase"]
+    for axes in ({}, dict.fromkeys(places, Rotation.from_euler("y", 40, degrees=True))):
+        path.write_text(person_bvh(places, axes))
+        found = human_pose(read_bvh(path))
+        np.testing.assert_allclose(found.human_q, expected.human_q, atol=1e-4)

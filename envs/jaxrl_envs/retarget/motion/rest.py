@@ -91,7 +91,7 @@ def _stands(rest: np.ndarray, role: dict[str, int]) -> bool:
         limbs[side] = [thigh, shin, arm, forearm]
         if min(-thigh[2], -shin[2], thigh @ shin, arm @ forearm) < _STRAIGHT:
             return False
-        if f"{side}_toe" in role:
+        if "left_toe" in role and "right_toe" in role:
             foot = way(f"{side}_ankle", f"{side}_toe")
             limbs[side].append(foot)
             if foot @ np.cross(level, up) < 0.4 or foot[2] > 0.3:
