@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 # Hips, a leg each, spine with arms; channel orders differ inside the file, as real ones do.
 LIMB = """{pad}JOINT {name}
@@ -106,3 +107,117 @@ def amass_arrays(count=6, rate_key="mocap_framerate"):
         rate_key: np.array(120.0),
         "gender": np.array("neutral"),
     }
+
+
+# --- one movement of a person whose joints may have any axes ----------------------------------
+
+PLACES = {
+    "Hips": (None, (0, 95, 0)),
+    "LeftUpLeg": ("Hips", (10, 91, 0)), "LeftLeg": ("LeftUpLeg", (10, 48, 0)),
+    "LeftFoot": ("LeftLeg", (10, 8, 0)), "LeftToeBase": ("LeftFoot", (10, 3, 15)),
+    "Spine": ("Hips", (0, 102, 0)), "Spine1": ("Spine", (0, 114, 0)),
+    "Spine2": ("Spine1", (0, 126, 0)), "Neck": ("Spine2", (0, 148, 0)),
+    "Head": ("Neck", (0, 160, 0)), "Head.end": ("Head", (0, 178, 0)),
+    "LeftShoulder": ("Spine2", (5, 142, 0)), "LeftArm": ("LeftShoulder", (17, 142, 0)),
+    "LeftForeArm": ("LeftArm", (46, 142, 0)), "LeftHand": ("LeftForeArm", (72, 142, 0)),
+    "LeftHand.end": ("LeftHand", (82, 142, 0)),
+}  # fmt: skip
+"""Of the standing person: parent and place in cm; y up, looking along z, the left is x."""
+
+
+def person(*, size=(1.0, 1.0, 1.0), moved=None):
+    """{joint: (parent, place)} of both sides; `moved` gives other places of some left joints."""
+    places = {}
+    for name, (parent, place) in PLACES.items():
+        place = np.array((moved or {}).get(name, place), float) * size
+        places[name] = (parent, place)
+        if name.startswith("Left"):
+            other = parent.replace("Left", "Right")
+            places[name.replace("Left", "Right")] = (other, place * [-1, 1, 1])
+    return places
+
+
+PEOPLE = {
+    "straight": person(),
+    "tall": person(size=(1.25, 1.12, 1.0)),
+    "leaning": person(
+        size=(0.8, 0.85, 0.85),
+        moved={"Neck": (0, 148, -4), "Spine": (0, 102, -3), "LeftToeBase": (13, 3, 15)},
+    ),
+}
+
+
+def person_movement(places, frames=30, *, sits=False):
+    """World rotations away from standing: turns left, nods, left arm ahead, right knee up."""
+    share = np.linspace(0, 1, frames)
+    bump = np.sin(np.pi * share)
+    local = {
+        "Hips": ("y", 40 * share), "Neck": ("x", 30 * bump), "LeftArm": ("y", -70 * bump),
+        "LeftForeArm": ("y", -60 * bump), "RightUpLeg": ("x", -60 * bump),
+        "RightLeg": ("x", 70 * bump),
+    }  # fmt: skip
+    if sits:
+        seat = {"UpLeg": ("x", -90 + 0 * share), "Leg": ("x", 90 + 5 * bump)}
+        local |= {side + part: bent for side in ("Left", "Right") for part, bent in seat.items()}
+        share = 0 * share
+    world = {}
+    for name, (parent, _) in places.items():
+        axis, angles = local.get(name, ("x", 0 * share))
+        own = Rotation.from_euler(axis, angles[:, None], degrees=True)
+        world[name] = own if parent is None else world[parent] * own
+    return world, places["Hips"][1] + 30 * share[:, None] * [0, 0, 1]
+
+
+def person_bvh(places, axes=None, *, rename=lambda name: name, in_channels=False, above=False,
+               turn=None, sits=False):  # fmt: skip
+    """The movement as BVH; `axes` are each joint's own in standing, the world's by default.
+
+    `in_channels`: offsets are 0 and stand in position channels. `above`: a fixed root above the
+    hips. `turn`: of the whole world, for another up axis. `sits`: on a chair all the time.
+    """
+    axes = axes or {}
+    still = Rotation.identity()
+    world, root = person_movement(places, sits=sits)
+    if turn is not None:
+        world, root = {n: turn * w for n, w in world.items()}, turn.apply(root)
+    text, columns = [], []
+
+    def row(numbers):
+        return "OFFSET " + " ".join(f"{x:.7f}" for x in numbers)
+
+    def write(name):
+        parent, place = places[name]
+        own = axes.get(parent, still)
+        step = np.zeros(3) if parent is None else own.inv().apply(place - places[parent][1])
+        if name.endswith(".end"):
+            text.extend(["End Site", "{", row(step), "}"])
+            return
+        carries = in_channels and parent is not None
+        kind = "ROOT" if parent is None and not above else "JOINT"
+        text.extend([f"{kind} {rename(name)}", "{", row(0 * step if carries else step)])
+        turned = world[name] * axes.get(name, still)
+        if parent is not None:
+            turned = (world[parent] * own).inv() * turned
+        if parent is None or carries:
+            text.append("CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation")
+            columns.append(root if parent is None else np.tile(step, (len(root), 1)))
+        else:
+            text.append("CHANNELS 3 Zrotation Xrotation Yrotation")
+        columns.append(turned.as_euler("ZXY", degrees=True))
+        for child in [n for n, (carrier, _) in places.items() if carrier == name]:
+            write(child)
+        text.append("}")
+
+    write("Hips")
+    if above:
+        text[:0] = [
+            "ROOT Reference",
+            "{",
+            "OFFSET 0 0 0",
+            "CHANNELS 3 Xrotation Yrotation Zrotation",
+        ]
+        text.append("}")
+        columns.insert(0, np.zeros((len(root), 3)))
+    rows = [" ".join(f"{x:.7f}" for x in line) for line in np.concatenate(columns, axis=1)]
+    text = ["HIERARCHY", *text, "MOTION", f"Frames: {len(rows)}", "Frame Time: 0.033333", *rows]
+    return "\n".join(text) + "\n"

@@ -268,6 +268,29 @@ def test_bad_deepmimic_gets_one_clear_sentence(tmp_path, change, message):
     assert "bad.txt" in str(error.value) and "\n" not in str(error.value)
 
 
+def test_durations_that_differ_by_rounding_are_evened_out(tmp_path):
+    """0.033 and 0.034 s in turn, and 1/60 and 1/30: the motion goes on at its own speed."""
+    content = deepmimic_content(count=9)
+    for short, long in ((0.033, 0.034), (1 / 60, 1 / 30)):
+        starts = np.concatenate([[0.0], np.cumsum([(short, long)[i % 2] for i in range(8)])])
+        for number, row in enumerate(content["Frames"]):
+            row[:2] = [(short, long)[number % 2], float(starts[number])]  # one metre a second
+        motion = load_motion(_write(tmp_path, "a.txt", json.dumps(content)))
+        assert motion.num_frames == 9
+        assert motion.duration == pytest.approx(starts[-1], rel=1e-6)
+        np.testing.assert_allclose(motion.velocities[:, 0, 0], 1.0, atol=1e-4)
+
+
+def test_one_duration_and_a_mode_of_looping_for_all_frames(tmp_path):
+    content = deepmimic_content(count=9)
+    expected = load_motion(_write(tmp_path, "a.txt", json.dumps(content)))
+    other = {"LoopMode": "Wrap", "FrameDuration": 1 / 30}
+    other["Frames"] = [row[1:] for row in content["Frames"]]
+    motion = load_motion(_write(tmp_path, "b.txt", json.dumps(other)))
+    assert motion.loop and float(motion.frame_time) == float(expected.frame_time)
+    np.testing.assert_array_equal(motion.positions, expected.positions)
+
+
 # --- AMASS ----------------------------------------------------------------------------------
 
 
@@ -314,6 +337,43 @@ def test_bad_amass_gets_one_clear_sentence(tmp_path, change, message):
     assert "bad.npz" in str(error.value) and "\n" not in str(error.value)
 
 
+def test_poses_in_parts_and_fps_are_the_same_motion(tmp_path):
+    arrays = amass_arrays()
+    np.savez(tmp_path / "a.npz", **arrays)
+    expected = load_motion(tmp_path / "a.npz")
+    poses, rate = arrays.pop("poses"), arrays.pop("mocap_framerate")
+    for body in (poses[:, 3:66], poses[:, 3:66].reshape(-1, 21, 3)):
+        parts = {"root_orient": poses[:, :3], "pose_body": body, "fps": rate}
+        np.savez(tmp_path / "b.npz", **arrays, **parts)
+        motion = load_motion(tmp_path / "b.npz")
+        np.testing.assert_array_equal(motion.positions, expected.positions)
+        assert float(motion.frame_time) == float(expected.frame_time)
+    np.savez(tmp_path / "b.npz", **arrays, **(parts | {"pose_body": poses[:, :30]}))
+    with pytest.raises(InputError, match=r"pose_body have shapes \(6, 3\) and \(6, 30\)"):
+        load_motion(tmp_path / "b.npz")
+
+
+def test_smpl_with_y_up_is_told_by_who_stands(tmp_path):
+    arrays = amass_arrays()
+    np.savez(tmp_path / "z.npz", **arrays)
+    expected = human_pose(load_motion(tmp_path / "z.npz"))
+    turn = Rotation.from_euler("x", -90, degrees=True)
+    root = turn * Rotation.from_rotvec(arrays["poses"][:, :3])
+    arrays["poses"][:, :3] = root.as_rotvec()
+    arrays["trans"] = turn.apply(arrays["trans"])
+    np.savez(tmp_path / "y.npz", **arrays)
+    with pytest.warns(UserWarning, match="is read with y up"):
+        guessed = human_pose(load_motion(tmp_path / "y.npz"))
+    for pose in (guessed, human_pose(load_motion(tmp_path / "y.npz", up="y"))):
+        np.testing.assert_allclose(pose.human_q, expected.human_q, atol=1e-5)
+        np.testing.assert_allclose(pose.points[..., 2], expected.points[..., 2], atol=1e-5)
+        np.testing.assert_allclose(pose.sole_heights, expected.sole_heights, atol=1e-5)
+    with pytest.warns(UserWarning, match="the trunk is upright in 0 %"):
+        load_motion(tmp_path / "y.npz", up="z")
+    with pytest.raises(InputError, match="up is 'x'; use 'y' or 'z'"):
+        load_motion(tmp_path / "y.npz", up="x")
+
+
 # --- all ------------------------------------------------------------------------------------
 
 
@@ -333,6 +393,25 @@ def test_files_that_are_not_there_or_unknown(tmp_path):
     assert [motion.name for motion in load_motions(tmp_path)] == ["a", "b"]
 
 
+def test_side_files_of_folders_in_folders_are_skipped_and_listed(tmp_path):
+    inner = tmp_path / "set" / "01"
+    inner.mkdir(parents=True)
+    np.savez(inner / "01_poses.npz", **amass_arrays())
+    np.savez(inner / "shape.npz", betas=np.zeros(16))
+    _write(tmp_path, "READMEFIRST.txt", "Conversion notes\n")
+    _write(tmp_path, "walk.bvh", bvh_text())
+    _write(tmp_path, "broken.bvh", bvh_text()[:500])
+    with pytest.warns(UserWarning, match="3 of 5 files were skipped") as caught:
+        motions = load_motions(tmp_path)
+    assert [motion.name for motion in motions] == ["01_poses", "walk"]
+    told = str(caught[0].message)
+    assert all(name in told for name in ("shape.npz", "READMEFIRST.txt", "broken.bvh"))
+    (inner / "01_poses.npz").unlink()
+    (tmp_path / "walk.bvh").unlink()
+    with pytest.raises(InputError, match="no motion that can be read: .* [(]and 2 more files[)]"):
+        load_motions(tmp_path)
+
+
 def test_real_motion_capture(shared_data):
     """Both CMU clips and the DeepMimic clips: they stand on the ground, move as people do."""
     folder = shared_data / "mocap"
@@ -342,10 +421,13 @@ def test_real_motion_capture(shared_data):
     assert len(motions) >= 8
     for motion in motions:
         pose = human_pose(resample(motion, 1 / 30))
+        crawls = motion.name.endswith("crawl")  # on all fours from the first frame to the last
+        lowest, highest, above = (0.1, 0.45, 0.7) if crawls else (0.3, 1.2, 0.95)
         assert 0.8 < float(pose.leg_length) < 0.95, motion.name
-        assert pose.root_position[:, 2].min() > 0.3 and pose.root_position[:, 2].max() < 1.2
+        root = pose.root_position[:, 2]
+        assert root.min() > lowest and root.max() < highest, motion.name
         assert pose.sole_heights.min() > -0.08 and pose.contacts.any()
-        assert (pose.points[:, 0, 2] > pose.root_position[:, 2]).mean() > 0.95
+        assert (pose.points[:, 0, 2] > root).mean() > above, motion.name
         knees = pose.human_q[:, [HUMAN_JOINTS.index(f"{s}_knee") for s in ("left", "right")]]
         elbows = pose.human_q[:, [HUMAN_JOINTS.index(f"{s}_elbow") for s in ("left", "right")]]
         assert knees.min() > -0.2 and elbows.max() < 0.2, motion.name

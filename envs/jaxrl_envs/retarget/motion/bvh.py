@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from jaxrl_envs.retarget.motion.files import read_text
-from jaxrl_envs.retarget.motion.record import Motion, build_motion
-from jaxrl_envs.retarget.motion.roles import check_roles, guess_roles
+from jaxrl_envs.retarget.motion.record import Motion, build_motion, forward_kinematics
+from jaxrl_envs.retarget.motion.rest import rest_stands
+from jaxrl_envs.retarget.motion.roles import REQUIRED_ROLES, check_roles, guess_roles
+from jaxrl_envs.retarget.motion.standing import UPRIGHT, stand, tallness
 from jaxrl_rewards.core import InputError, require
 from jaxrl_rewards.core.files import atomic_write_text
-from jaxrl_rewards.core.rotations import quat_from_euler, quat_to_euler
+from jaxrl_rewards.core.rotations import quat_from_euler, quat_multiply, quat_rotate, quat_to_euler
 
 UNITS: dict[str, float] = {
     "metre": 1.0, "centimetre": 0.01, "millimetre": 0.001, "inch": 0.0254, "foot": 0.3048,
@@ -24,6 +26,8 @@ _SHORTEST, _TALLEST = 1.1, 2.4
 _MOST_JOINTS = 2000
 _SHORTEST_FRAME, _LONGEST_FRAME = 1e-4, 1.0
 _STRETCH = 0.02
+_HELD = 0.8
+"""Cosine between trunk and an axis along which it is held."""
 _CYCLE = {"y": (2, 0, 1), "z": (0, 1, 2)}
 """Which file axes become x, y, z when the file's up is y or z."""
 
@@ -76,9 +80,11 @@ def read_bvh(
     """The motion of a BVH file; end sites become joints named `<parent>.end`.
 
     `scale` is metres per unit of the file, by default guessed from the skeleton's height; `up` is
-    "y" or "z", by default the axis along which the rest pose is tall; `roles` names the joints
-    that play a human's (see `roles.ROLES`) and overrides what the names show. With `ground` the
-    feet are put on z = 0. Channels may stand in any order, another one in each joint.
+    "y" or "z", by default the axis along which the person stands in more frames; `roles` names the
+    joints that play a human's (see `roles.ROLES`) and overrides what the names show. With `ground`
+    the feet are put on z = 0. Channels may stand in any order, another one in each joint. The
+    axes of the joints do not matter (see `standing.stand`); joints above the pelvis are folded
+    into it; an offset that position channels replace is their median.
 
     InputError names the file, the line or joint, and the remedy: channels that do not fit the
     numbers of a row, numbers that are not finite, missing frames, a frame time or height that no
@@ -91,22 +97,27 @@ def read_bvh(
     names = tuple(joint.name for joint in joints)
     parents = tuple(joint.parent for joint in joints)
     known = guess_roles(names, parents) | (check_roles(roles, names, str(path)) if roles else {})
-    raw = np.array([joint.offset for joint in joints])
-    raw[0] = 0.0
-    if up is None:
-        up = _tall_axis(joints, raw)
-    if up not in _CYCLE:
+    if up is not None and up not in _CYCLE:
         raise InputError(f"{path}: up is {up!r}; use 'y' or 'z'")
-    if scale is None:
-        scale = _guess_scale(joints, raw, known, path)
-    if not (math.isfinite(scale) and scale > 0):
+    if scale is not None and not (math.isfinite(scale) and scale > 0):
         raise InputError(f"{path}: scale is {scale}; give metres per unit, above 0")
-    rotations, root, raw = _channels(joints, values, raw, path, scale)
+    joints, rotations, root, raw, places = _from_pelvis(joints, values, known)
+    names = tuple(joint.name for joint in joints)
+    parents = tuple(joint.parent for joint in joints)
+    known = {role: joint for role, joint in known.items() if joint in names}
+    if scale is None:
+        scale = _scale_of(joints, raw, known, places, path)
+    _check_lengths(joints, places, scale, path)
+    if up is None:
+        up = _tall_axis(joints, rotations, root, raw, known)
     cycle = list(_CYCLE[up])
+    rotations = np.concatenate([rotations[..., :1], rotations[..., 1:][..., cycle]], axis=-1)
+    root, raw = scale * root[:, cycle], scale * raw[:, cycle]
+    rotations, raw = stand(rotations, root, raw, names, parents, known)
     return build_motion(
-        rotations=np.concatenate([rotations[..., :1], rotations[..., 1:][..., cycle]], axis=-1),
-        root_position=scale * root[:, cycle],
-        offsets=scale * raw[:, cycle],
+        rotations=rotations,
+        root_position=root,
+        offsets=raw,
         names=names,
         parents=parents,
         frame_time=frame_time,
@@ -274,9 +285,52 @@ def _rest(joints: list[_Joint], raw: np.ndarray) -> np.ndarray:
     return rest
 
 
-def _tall_axis(joints: list[_Joint], raw: np.ndarray) -> str:
-    extent = np.ptp(_rest(joints, raw), axis=0)
-    return "z" if extent[2] > 1.5 * extent[1] else "y"
+def _tall_axis(
+    joints: list[_Joint],
+    rotations: np.ndarray,
+    root: np.ndarray,
+    raw: np.ndarray,
+    roles: dict[str, str],
+) -> str:
+    """The axis along which the person stands more often; where it never does, that of a rest
+    pose that stands, or along which the trunk is held."""
+    parents = tuple(joint.parent for joint in joints)
+    if any(role not in roles for role in REQUIRED_ROLES):
+        extent = np.ptp(_rest(joints, raw), axis=0)
+        return "z" if extent[2] > 1.5 * extent[1] else "y"
+    index = {joint.name: number for number, joint in enumerate(joints)}
+    role = {part: index[joint] for part, joint in roles.items()}
+    _, places = forward_kinematics(rotations, root, raw, parents)
+    tall = tallness(places, raw, parents, role)
+    upright = (tall > UPRIGHT).sum(axis=0)
+    if upright[1] != upright[2]:
+        return "y" if upright[1] > upright[2] else "z"
+    for axis, cycle in _CYCLE.items():
+        if rest_stands(raw[:, list(cycle)], parents, role):
+            return axis
+    trunk = places[:, role["neck"]] - places[:, role["pelvis"]]
+    length = np.maximum(np.linalg.norm(trunk, axis=1, keepdims=True), 1e-9)
+    held = (trunk / length > _HELD).mean(axis=0)
+    # A crawler's trunk points where it goes.
+    goes = np.ptp(root[:, 2]) > float(length.mean())
+    return "z" if held[2] > 0.5 > held[1] and not goes else "y"
+
+
+def _scale_of(
+    joints: list[_Joint],
+    raw: np.ndarray,
+    roles: dict[str, str],
+    places: list[np.ndarray],
+    path: Path,
+) -> float:
+    """Guessed; where bones seem to have no human's length, joints that move are the first fault."""
+    try:
+        return _guess_scale(joints, raw, roles, path)
+    except InputError:
+        declared = np.array([joint.offset for joint in joints])
+        declared[0] = 0.0
+        _check_lengths(joints, places, _guess_scale(joints, declared, roles, path), path)
+        raise
 
 
 def _guess_scale(joints: list[_Joint], raw: np.ndarray, roles: dict[str, str], path: Path) -> float:
@@ -302,32 +356,88 @@ def _guess_scale(joints: list[_Joint], raw: np.ndarray, roles: dict[str, str], p
     )
 
 
-def _channels(
-    joints: list[_Joint], values: np.ndarray, raw: np.ndarray, path: Path, scale: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Local quaternions, root positions and offsets in the file's axes and unit."""
+def _turns(joints: list[_Joint], values: np.ndarray) -> np.ndarray:
+    """Local quaternions in the file's axes."""
     rotations = np.zeros((len(values), len(joints), 4))
     rotations[..., 0] = 1.0
-    root = np.zeros((len(values), 3))
     for number, joint in enumerate(joints):
-        columns = values[:, joint.first : joint.first + len(joint.channels)]
         turns = [i for i, name in enumerate(joint.channels) if name.endswith("rotation")]
         if turns:
             order = "".join(joint.channels[i][0] for i in turns)
-            rotations[:, number] = quat_from_euler(np.radians(columns[:, turns]), order)
+            angles = values[:, [joint.first + i for i in turns]]
+            rotations[:, number] = quat_from_euler(np.radians(angles), order)
+    return rotations
+
+
+def _places(joints: list[_Joint], values: np.ndarray) -> list[np.ndarray]:
+    """What the position channels of each joint say, frame by frame; NaN where it has none."""
+    places = []
+    for joint in joints:
+        place = np.full((len(values), 3), np.nan)
         for i, name in enumerate(joint.channels):
-            axis = "xyz".index(name[0])
-            if i in turns:
-                continue
-            if number == 0:
-                root[:, axis] = columns[:, i]
-                continue
-            middle = float(np.median(columns[:, i]))
-            moved = scale * float(np.abs(columns[:, i] - middle).max())
-            if moved > _STRETCH:
-                raise InputError(
-                    f"{path}: the joint {joint.name!r} moves {moved:.3g} m against its parent; "
-                    "bones must keep their length, export it with rotations only"
-                )
-            raw[number, axis] = middle
-    return rotations, root, raw
+            if name.endswith("position"):
+                place[:, "xyz".index(name[0])] = values[:, joint.first + i]
+        places.append(place)
+    return places
+
+
+def _from_pelvis(
+    joints: list[_Joint], values: np.ndarray, roles: dict[str, str]
+) -> tuple[list[_Joint], np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Joints, local quaternions, root places, offsets and position channels, the pelvis as root.
+
+    What stands above the pelvis and may move (a fixed point of the scene) is folded into it. An
+    offset that position channels replace is their median.
+    """
+    rotations, places = _turns(joints, values), _places(joints, values)
+    offsets = np.array([joint.offset for joint in joints])
+    middles = np.stack([np.median(place, axis=0) for place in places])
+    raw = np.where(np.isnan(middles), offsets, middles)
+    turn, root = rotations[:, 0], np.nan_to_num(places[0])
+    above = _way_up(joints, roles)
+    for number in above[1:]:
+        place = np.where(np.isnan(places[number]), offsets[number], places[number])
+        root = root + quat_rotate(turn, place)
+        turn = quat_multiply(turn, rotations[:, number])
+    keep = [above[-1]]
+    for number, joint in enumerate(joints):
+        if joint.parent in keep:
+            keep.append(number)
+    rotations, raw = rotations[:, keep].copy(), raw[keep]
+    rotations[:, 0], raw[0] = turn, 0.0
+    return _kept(joints, keep), rotations, root, raw, [places[number] for number in keep]
+
+
+def _way_up(joints: list[_Joint], roles: dict[str, str]) -> list[int]:
+    """The joints from the root down to the pelvis if all that play a role hang below it, else
+    the root alone."""
+    index = {joint.name: number for number, joint in enumerate(joints)}
+
+    def way(number: int) -> list[int]:
+        numbers = [number]
+        while joints[numbers[0]].parent >= 0:
+            numbers.insert(0, joints[numbers[0]].parent)
+        return numbers
+
+    pelvis = index.get(roles.get("pelvis"), 0)
+    carries = all(pelvis in way(index[joint]) for joint in roles.values())
+    return way(pelvis) if carries else [0]
+
+
+def _kept(joints: list[_Joint], keep: list[int]) -> list[_Joint]:
+    new = {number: place for place, number in enumerate(keep)}
+    return [dataclasses.replace(joints[n], parent=new.get(joints[n].parent, -1)) for n in keep]
+
+
+def _check_lengths(
+    joints: list[_Joint], places: list[np.ndarray], scale: float, path: Path
+) -> None:
+    """InputError for a joint that moves against its parent; the root may."""
+    for joint, place in zip(joints[1:], places[1:], strict=True):
+        moved = scale * np.abs(place - np.median(place, axis=0))
+        moved = float(np.max(np.nan_to_num(moved)))
+        if moved > _STRETCH:
+            raise InputError(
+                f"{path}: the joint {joint.name!r} moves {moved:.3g} m against its parent; "
+                "bones must keep their length, export it with rotations only"
+            )

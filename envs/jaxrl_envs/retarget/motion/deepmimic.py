@@ -13,7 +13,7 @@ from jaxrl_envs.retarget.motion.record import Motion, build_motion
 from jaxrl_envs.retarget.motion.roles import DEEPMIMIC_NAMES, DEEPMIMIC_ROLES
 from jaxrl_rewards.core import InputError
 from jaxrl_rewards.core.json_files import parse_json
-from jaxrl_rewards.core.rotations import quat_about
+from jaxrl_rewards.core.rotations import quat_about, quat_slerp
 
 _NUMBERS = 44
 _PARENTS = (-1, 0, 1, 0, 3, 4, 1, 6, 7, 0, 9, 10, 1, 12, 13, 5, 11)
@@ -31,14 +31,18 @@ _COLUMNS = {
 }  # fmt: skip
 _ANKLE_HEIGHT = 0.08
 _LONGEST_FRAME = 1.0
+_ROUNDING = 0.02
+_UNEVEN = 3.0
 
 
 def read_deepmimic(path: str | Path) -> Motion:
     """The motion of a DeepMimic humanoid file (`.txt` or `.json`).
 
     A frame holds its duration, the root's position and quaternion, and 13 joints; y up, x ahead.
-    The durations must agree, except the last frame's. With `"Loop": "wrap"` the motion loops. The
-    feet are put on the ground. InputError names the file, the frame and the remedy.
+    One duration for all may stand in `FrameDuration` instead. Durations that differ (by up to a
+    factor of 3 from their median; the last one's is not used) are evened out: the motion is
+    sampled anew at their mean. With `"Loop"` or `"LoopMode"` `"wrap"` the motion loops. The feet
+    are put on the ground. InputError names the file, the frame and the remedy.
     """
     path = Path(path)
     text = read_text(path)
@@ -56,19 +60,42 @@ def read_deepmimic(path: str | Path) -> Motion:
     rotations = np.stack([quats.get(name, still) for name in DEEPMIMIC_NAMES], axis=1)
     offsets = np.array([_offset(name) for name in DEEPMIMIC_NAMES])
     x, y, z = frames[:, 1:4].T
+    root = np.stack([x, -z, y], axis=1)
+    rotations, root, frame_time = _evenly(rotations, root, frames[:, 0])
     return build_motion(
         rotations=rotations,
-        root_position=np.stack([x, -z, y], axis=1),
+        root_position=root,
         offsets=offsets,
         names=DEEPMIMIC_NAMES,
         parents=_PARENTS,
-        frame_time=float(frames[0, 0]),
+        frame_time=frame_time,
         roles=DEEPMIMIC_ROLES,
-        loop=content.get("Loop") == "wrap",
+        loop=_loop(content) == "wrap",
         name=path.stem,
         ground=True,
         ankle_height=_ANKLE_HEIGHT,
     )
+
+
+def _loop(content: dict[str, Any]) -> Any:
+    value = content.get("Loop", content.get("LoopMode", "none"))
+    return value.lower() if isinstance(value, str) else value
+
+
+def _evenly(
+    rotations: np.ndarray, root: np.ndarray, durations: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """The same time in as many frames of one length; frames that differ by rounding stay."""
+    times = durations[: max(len(durations) - 1, 1)]
+    if np.abs(times - times[0]).max() <= _ROUNDING * times[0]:
+        return rotations, root, float(times[0])
+    starts = np.concatenate([[0.0], np.cumsum(times)])
+    even = np.linspace(0.0, starts[-1], len(starts))
+    first = np.clip(np.searchsorted(starts, even, side="right") - 1, 0, len(times) - 1)
+    share = np.clip((even - starts[first]) / times[first], 0.0, 1.0)
+    turns = quat_slerp(rotations[first], rotations[first + 1], share[:, None])
+    places = root[first] + share[:, None] * (root[first + 1] - root[first])
+    return turns, places, float(times.mean())
 
 
 def _offset(name: str) -> tuple[float, float, float]:
@@ -88,11 +115,13 @@ def _upright(quats: np.ndarray, where: str) -> np.ndarray:
 def _frames(content: Any, path: Path) -> np.ndarray:
     if not isinstance(content, dict) or not isinstance(content.get("Frames"), list):
         raise InputError(f"{path} has no list 'Frames'; a DeepMimic motion is an object with one")
-    rows = content["Frames"]
+    rows, duration = content["Frames"], content.get("FrameDuration")
+    if duration is not None and all(isinstance(r, list) and len(r) == _NUMBERS - 1 for r in rows):
+        rows = [[duration, *row] for row in rows]
     if not rows:
         raise InputError(f"{path}: 'Frames' is empty; give at least one frame")
-    if content.get("Loop", "none") not in ("wrap", "none"):
-        raise InputError(f'{path}: \'Loop\' is {content["Loop"]!r}; use "wrap" or "none"')
+    if _loop(content) not in ("wrap", "none", "clamp"):
+        raise InputError(f'{path}: \'Loop\' is {_loop(content)!r}; use "wrap" or "none"')
     for number, row in enumerate(rows, 1):
         if not isinstance(row, list) or len(row) != _NUMBERS:
             found = len(row) if isinstance(row, list) else type(row).__name__
@@ -110,11 +139,11 @@ def _frames(content: Any, path: Path) -> np.ndarray:
     times = frames[: max(len(frames) - 1, 1), 0]
     bad = np.flatnonzero(~((times > 1e-4) & (times < _LONGEST_FRAME)))
     if not len(bad):
-        bad = np.flatnonzero(np.abs(times - times[0]) > 0.02 * times[0])
+        bad = np.flatnonzero(np.abs(np.log(times / np.median(times))) > np.log(_UNEVEN))
     if len(bad):
         raise InputError(
             f"{path}: frame {bad[0] + 1} lasts {times[bad[0]]:g} s; all frames must last equally "
-            f"long, between 0.0001 and {_LONGEST_FRAME:g} s"
+            f"long or nearly so, between 0.0001 and {_LONGEST_FRAME:g} s"
         )
     return frames
 

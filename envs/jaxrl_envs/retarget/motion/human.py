@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float
 from jaxrl_envs.retarget.characters.record import HUMAN_JOINTS, HUMAN_LEG_LENGTH
 from jaxrl_envs.retarget.motion.angles import ball_angles
 from jaxrl_envs.retarget.motion.record import Motion, forward_kinematics
+from jaxrl_envs.retarget.motion.report import report_beyond_limits
 from jaxrl_envs.retarget.motion.roles import REQUIRED_ROLES
 from jaxrl_rewards.core import InputError, record
 from jaxrl_rewards.core.rotations import (
@@ -43,6 +44,7 @@ HUMAN_LIMITS: dict[str, tuple[float, float]] = {
     "neck_y": (-1.0, 1.0), "neck_x": (-0.8, 0.8), "neck_z": (-1.4, 1.4),
     "hip_y": (-2.4, 1.0), "hip_x": (-1.0, 1.2), "hip_z": (-1.0, 1.0),
     "ankle_y": (-0.9, 1.1), "ankle_x": (-0.7, 0.7), "ankle_z": (-0.8, 0.8),
+    "knee": (0.0, 2.7), "elbow": (-2.7, 0.0),
     "shoulder_y": (-3.1, 1.4), "shoulder_x": (-0.8, 3.1), "shoulder_z": (-1.8, 1.8),
 }  # fmt: skip
 """Of the left side in radians; they decide between triples of angles and cut nothing off."""
@@ -120,7 +122,7 @@ def human_pose(motion: Motion) -> HumanPose:
     """The motion as angles, root and sensed points of the common human, on the host.
 
     InputError as in `canonical_joint_rotations`. NumPy float32, frames as in the motion. Angles
-    follow `ball_angles` with `HUMAN_LIMITS`.
+    follow `ball_angles` with `HUMAN_LIMITS`; a UserWarning names joints that are far beyond them.
     """
     motion = jax.tree.map(
         lambda x: x if np.asarray(x).dtype == bool else np.asarray(x, np.float64), motion
@@ -137,6 +139,7 @@ def human_pose(motion: Motion) -> HumanPose:
         limits = np.array([_limits(joint, axis) for axis in "yxz"])
         three = ball_angles(turn, limits[:, 0], limits[:, 1], float(motion.frame_time))
         angles |= {f"{joint}_{axis}": three[:, i] for i, axis in enumerate("yxz")}
+    report_beyond_limits(motion.name, angles, _tested_limits())
     rest = _measures(motion)
     size = rest["leg_length"] / HUMAN_LEG_LENGTH
     head = quat_rotate(world[:, SEGMENTS.index("neck")], size * np.asarray(HEAD_POINT))
@@ -155,6 +158,19 @@ def human_pose(motion: Motion) -> HumanPose:
     )
     floats = {name: np.asarray(value, np.float32) for name, value in values.items()}
     return HumanPose(contacts=motion.contacts, **floats)
+
+
+def _tested_limits() -> dict[str, tuple[float, float]]:
+    """Of all angles but the turns of the upper arms about themselves, which straight arms leave
+    open."""
+    names = (name for name in HUMAN_JOINTS if not name.endswith("shoulder_z"))
+    return {name: _joint_limits(name) for name in names}
+
+
+def _joint_limits(name: str) -> tuple[float, float]:
+    """Of a hinge or one axis of a ball joint, by its name in `HUMAN_JOINTS`."""
+    joint, axis = name.rsplit("_", 1)
+    return HUMAN_LIMITS[axis] if axis in ("knee", "elbow") else _limits(joint, axis)
 
 
 def _limits(joint: str, axis: str) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jaxrl_envs.retarget.motion.names import roles_by_parts
 from jaxrl_rewards.core import InputError
 
 FOOT_ROLES = ("ankle", "toe", "toe_end")
@@ -94,12 +95,31 @@ _FALLBACKS = {
 
 
 def guess_roles(names: tuple[str, ...], parents: tuple[int, ...]) -> dict[str, str]:
-    """The roles that a skeleton's joint names show, from the table that fits best.
+    """The roles that a skeleton's joint names show, from the table that fits best, or from their
+    words (`roles_by_parts`) where these show more.
 
     Prefixes up to a colon ("mixamorig:") do not count, nor does case. Of several spine joints the
-    chest is the one that carries both arms. Roles that no joint plays are left out; a skeleton
-    that is no human's gives few or none.
+    chest is the one that carries both arms; the pelvis is the one that carries legs and trunk.
+    Roles that no joint plays are left out; a skeleton that is no human's gives few or none.
     """
+    best = _by_tables(names)
+    words = roles_by_parts(names, parents)
+    if _required(words) > _required(best):
+        best = words
+    if all(words.get(role, best[role]) == best[role] for role in _LIMBS if role in best):
+        best = words | best
+    for side in ("left", "right"):
+        for role, above in (("wrist", "elbow"), ("toe", "ankle"), ("toe_end", "toe")):
+            end = f"{best.get(f'{side}_{above}')}.end"
+            if f"{side}_{role}" not in best and end in names:
+                best[f"{side}_{role}"] = end
+    return _trunk(best, names, parents)
+
+
+_LIMBS = tuple(role for role in REQUIRED_ROLES if role not in ("pelvis", "chest", "neck"))
+
+
+def _by_tables(names: tuple[str, ...]) -> dict[str, str]:
     plain = {name.rsplit(":", 1)[-1].lower(): name for name in reversed(names)}
     best: dict[str, str] = {}
     for table in TABLES.values():
@@ -110,16 +130,30 @@ def guess_roles(names: tuple[str, ...], parents: tuple[int, ...]) -> dict[str, s
         if best and role not in best:
             match = next((plain[o.lower()] for o in others if o.lower() in plain), None)
             best |= {role: match} if match else {}
-    for side in ("left", "right"):
-        wrist, elbow = f"{side}_wrist", best.get(f"{side}_elbow")
-        if wrist not in best and elbow and f"{elbow}.end" in names:
-            best[wrist] = f"{elbow}.end"
-    shoulders = [best.get(f"{side}_shoulder") for side in ("left", "right")]
-    if all(shoulders):
-        ways = [_ancestors(names.index(joint), parents) for joint in shoulders]
-        shared = next((joint for joint in ways[0] if joint in ways[1]), 0)
-        best |= {"chest": names[shared]} if shared > 0 else {}
     return best
+
+
+def _required(roles: dict[str, str]) -> int:
+    return sum(role in roles for role in REQUIRED_ROLES)
+
+
+def _trunk(
+    roles: dict[str, str], names: tuple[str, ...], parents: tuple[int, ...]
+) -> dict[str, str]:
+    """Chest and pelvis from what they carry, whatever they are called."""
+
+    def shared(*parts: str) -> int | None:
+        joints = [roles.get(part) for part in parts]
+        if not all(joints):
+            return None
+        ways = [_ancestors(names.index(joint), parents) for joint in joints]
+        return next((joint for joint in ways[0] if all(joint in way for way in ways)), None)
+
+    chest = shared("left_shoulder", "right_shoulder")
+    if chest:
+        roles = roles | {"chest": names[chest]}
+    pelvis = shared("left_hip", "right_hip", "neck")
+    return roles if pelvis is None else roles | {"pelvis": names[pelvis]}
 
 
 def _ancestors(joint: int, parents: tuple[int, ...]) -> list[int]:
