@@ -126,7 +126,7 @@ def test_a_skeleton_with_other_names_is_read_as_its_file_says(tmp_path):
         ('{"scale": "big"}', "scale a number"),
         ('{"up": "x"}', 'up "y" or "z"'),
         ('{"ground": 1}', "ground true or false"),
-        ("{", "cannot be read"),
+        ("{", "is not valid JSON"),
         ('{"mirror": true}', "no option 'mirror'"),
     ):
         options.write_text(bad)
