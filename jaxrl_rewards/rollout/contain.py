@@ -29,12 +29,11 @@ def contain(timestep: TimeStep) -> TimeStep:
             return leaf
         return jnp.where(believable(leaf) | sound, leaf, jnp.zeros_like(leaf))
 
-    known = {name: sound & believable(value) for name, value in timestep.terms.items()}
     return timestep.replace(
         obs=jax.tree.map(clean, timestep.obs),
         reward=jnp.where(sound & scored, timestep.reward, 0.0),
-        terms={name: jnp.where(known[name], value, 0.0) for name, value in timestep.terms.items()},
-        applicable={name: flag & known[name] for name, flag in timestep.applicable.items()},
+        terms=jax.tree.map(lambda value: jnp.where(sound, value, 0.0), timestep.terms),
+        applicable=jax.tree.map(lambda flag: flag & sound, timestep.applicable),
         terminated=timestep.terminated | ~sound,
         broken=timestep.broken | ~sound | ~scored,
     )

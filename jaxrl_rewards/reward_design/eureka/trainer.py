@@ -122,7 +122,7 @@ class CandidateTrainer:
         (state, _), (share, total, terms) = jax.lax.scan(
             update, (state, jnp.zeros(())), jnp.arange(self.updates)
         )
-        broken = state.skipped > 0
+        broken = (state.skipped > 0) | ~jnp.all(jnp.isfinite(share))
         fitness = jnp.where(broken, jnp.nan, self._play(state, own, key_play))
         return Runs(fitness=fitness, success=share, reward=total, terms=terms)
 
