@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from jaxrl_rewards.core.errors import InputError
-from jaxrl_rewards.core.files import atomic_path, atomic_write_json, make_folder
+from jaxrl_rewards.core.files import atomic_path, atomic_write_json, refuse_file
 from jaxrl_rewards.core.tabular import TabularModel, load_tabular_model
 from jaxrl_rewards.reward_design import explicable
 from jaxrl_rewards.reward_design.explicable.greedy import ENOUGH
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     model = named(load_tabular_model(options.model, options.discount), options)
     check_goals(model, options.goals)
-    make_folder(options.out)
+    refuse_file(options.out)
     start = time.perf_counter()
     record, reward = design(model, options)
     write(options.out, model, record, reward, start, arguments)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxrl_rewards.core.errors import InputError
-from jaxrl_rewards.core.files import atomic_write_json, make_folder
+from jaxrl_rewards.core.files import atomic_write_json, refuse_file
 from jaxrl_rewards.core.json_files import read_json
 
 EPISODES = 100
@@ -111,7 +111,8 @@ def evaluate_run(folder: Path, options: Any) -> int:
         raise InputError(f"{folder}/config.json: config must be an object, got {config!r}")
     if config.get("kind") != "ppo":
         raise InputError(f"{folder} holds no PPO run (kind {config.get('kind')!r})")
-    target = make_folder(options.out or folder)
+    target = options.out or folder
+    refuse_file(target)
     env, learner = build_ppo(stored_task(folder, config.get("task")))
     seeds = stored.get("num_seeds")
     which = int(asked) if asked.isascii() and asked.isdigit() else asked

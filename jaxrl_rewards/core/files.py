@@ -11,6 +11,12 @@ from typing import Any
 from jaxrl_rewards.core.errors import InputError
 
 
+def refuse_file(folder: str | os.PathLike) -> None:
+    """InputError where a folder is wanted and a file stands, before any work is done for it."""
+    if Path(folder).exists() and not Path(folder).is_dir():
+        raise InputError(f"{os.fspath(folder)} is a file; give a folder for the results")
+
+
 def make_folder(folder: str | os.PathLike) -> Path:
     """Make `folder` and those above it; InputError in one sentence where that is not possible."""
     try:

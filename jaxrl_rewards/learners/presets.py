@@ -136,14 +136,9 @@ PRESETS: dict[str, Preset] = _table(
     ),
     Preset(
         "gridworld-cliff",
-        {
-            "num_envs": 32,
-            "unroll_length": 64,
-            "normalise_rewards": True,
-            "time_limits": "termination",
-        },
-        {"learning_rate": 2e-3, "entropy_coefficient": 0.001},
-        800_000,
+        {"num_envs": 32, "unroll_length": 64, "normalise_rewards": True},
+        {"learning_rate": 1e-3, "entropy_coefficient": 0.01},
+        300_000,
         -13.0,
         "the optimum (Sutton and Barto, example 6.6)",
     ),

@@ -138,6 +138,21 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("verb", ["reproduce exprd --quick", "design model.npz"])
+def test_a_file_in_the_place_of_the_results_is_refused_first(capsys, tmp_path, monkeypatch, verb):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.py").write_text("x")
+    if "design" in verb:
+        import numpy as np
+
+        np.savez(
+            tmp_path / "model.npz", T=np.array([[[0.0, 1.0]], [[0.0, 1.0]]]),
+            R=np.array([[1.0], [0.0]]), init=np.array([1.0, 0.0]),
+            terminal=np.array([False, True]),
+        )  # fmt: skip
+    assert "m.py is a file; give a folder" in refused(capsys, *verb.split(), "--out", "m.py")
+
+
 def test_switches_stand_alone_or_with_a_value():
     from jaxrl_rewards.commands.train_ppo import PPOTask
     from jaxrl_rewards.train.arguments import parse
