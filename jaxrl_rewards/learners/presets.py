@@ -159,14 +159,6 @@ PRESETS: dict[str, Preset] = _table(
         "share of episodes that reach the goal",
     ),
     Preset(
-        "gridworld-ice",
-        {"num_envs": 64, "unroll_length": 128},
-        {"learning_rate": 1e-3, "entropy_coefficient": 0.05},
-        2_000_000,
-        0.55,
-        "share of episodes that reach the goal; the optimum is 0.61",
-    ),
-    Preset(
         "tabular-rooms",
         {"num_envs": 16, "unroll_length": 64},
         {"learning_rate": 1e-3, "entropy_coefficient": 0.02},
