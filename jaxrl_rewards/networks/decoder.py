@@ -1,0 +1,250 @@
+"""A decoder-only transformer: the Llama, Qwen2, Qwen2.5 and Qwen3 families.
+
+RMSNorm (Zhang and Sennrich 2019), rotary positions (Su et al. 2021), grouped-query attention
+(Ainslie et al. 2023) and SwiGLU (Shazeer 2020), as plain functions over a parameter tree whose
+layers are stacked along their leading axis, so that one compiled layer serves any depth.
+
+    hidden, cache = decode(params, config, tokens, cache)     # any number of new tokens
+    logits = head(params, config, hidden)
+
+Without a cache a sequence is read in one pass (teacher forcing). With one, its keys and values are
+kept: a prompt is prefilled in one call, tokens are added one by one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxrl_rewards.core import record
+from jaxrl_rewards.networks.rotary import Scaling, rotate, rotations
+
+Params = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderConfig:
+    """Static sizes; part of the compile key."""
+
+    vocabulary: int
+    width: int = 64
+    layers: int = 2
+    heads: int = 4
+    kv_heads: int = 4
+    """Heads of keys and values; must divide `heads`."""
+    hidden: int = 256
+    """Width inside the gated feed-forward layer."""
+    max_length: int = 128
+    """Tokens that a cache holds."""
+    head_width: int | None = None
+    """Width of one head; `width / heads` when None."""
+    tied: bool = True
+    """The output head is the embedding's transpose."""
+    qkv_bias: bool = False
+    output_bias: bool = False
+    qk_norm: bool = False
+    """RMSNorm of queries and keys per head (Qwen3)."""
+    epsilon: float = 1e-6
+    """Inside the norms' root."""
+    theta: float = 10_000.0
+    """Base of the rotary frequencies."""
+    scaling: Scaling | None = None
+    """How rotary frequencies are stretched to longer contexts."""
+    remat: bool = False
+    """Recompute layers in the backward pass instead of keeping their values."""
+
+    def __post_init__(self):
+        for name in ("vocabulary", "width", "layers", "heads", "kv_heads", "hidden", "max_length"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.heads % self.kv_heads:
+            raise ValueError(f"kv_heads={self.kv_heads} must divide heads={self.heads}")
+        if self.head_width is None and self.width % self.heads:
+            raise ValueError(
+                f"heads={self.heads} must divide width={self.width}, or give head_width"
+            )
+        if self.size_of_head % 2:
+            raise ValueError(f"head_width must be even, got {self.size_of_head}")
+
+    @property
+    def size_of_head(self) -> int:
+        """Width of one head."""
+        return self.width // self.heads if self.head_width is None else self.head_width
+
+
+@record
+class Cache:
+    """Keys and values of what was read; leaves `[layers, B, max_length, kv_heads, head_width]`."""
+
+    keys: Float[Array, "L B S H D"]
+    values: Float[Array, "L B S H D"]
+    length: Int[Array, "B"]
+    """Tokens read so far per row; later slots are ignored."""
+
+
+def init_decoder(key: jax.Array, config: DecoderConfig, dtype: Any = jnp.float32) -> Params:
+    """Normal weights of standard deviation .02, those that write to the residual stream divided by
+    `sqrt(2 layers)` (Radford et al. 2019); norms 1, biases 0."""
+    size, kv = config.heads * config.size_of_head, config.kv_heads * config.size_of_head
+    depth, width, hidden = config.layers, config.width, config.hidden
+    shapes = {
+        "query": (width, size), "key": (width, kv), "value": (width, kv), "output": (size, width),
+        "gate": (width, hidden), "up": (width, hidden), "down": (hidden, width),
+    }  # fmt: skip
+    keys = jax.random.split(key, len(shapes) + 2)
+    small = 0.02 / math.sqrt(2 * depth)
+
+    def normal(key: jax.Array, shape: tuple[int, ...], deviation: float) -> Array:
+        return (deviation * jax.random.normal(key, shape, jnp.float32)).astype(dtype)
+
+    layers = {
+        name: normal(k, (depth, *shape), small if name in ("output", "down") else 0.02)
+        for k, (name, shape) in zip(keys, shapes.items())
+    }
+    layers |= {name: jnp.ones((depth, width), dtype) for name in ("attention_norm", "mlp_norm")}
+    if config.qkv_bias:
+        biases = {"query_bias": size, "key_bias": kv, "value_bias": kv}
+        layers |= {name: jnp.zeros((depth, length), dtype) for name, length in biases.items()}
+    if config.output_bias:
+        layers["output_bias"] = jnp.zeros((depth, width), dtype)
+    if config.qk_norm:
+        norms = ("query_norm", "key_norm")
+        layers |= {name: jnp.ones((depth, config.size_of_head), dtype) for name in norms}
+    params = {
+        "embedding": normal(keys[-1], (config.vocabulary, width), 0.02),
+        "layers": layers,
+        "norm": jnp.ones((width,), dtype),
+    }
+    if not config.tied:
+        params["head"] = normal(keys[-2], (width, config.vocabulary), 0.02)
+    return params
+
+
+def empty_cache(config: DecoderConfig, rows: int, dtype: Any = jnp.float32) -> Cache:
+    """A cache for `rows` sequences of up to `max_length` tokens, nothing read."""
+    shape = (config.layers, rows, config.max_length, config.kv_heads, config.size_of_head)
+    return Cache(
+        keys=jnp.zeros(shape, dtype),
+        values=jnp.zeros(shape, dtype),
+        length=jnp.zeros((rows,), jnp.int32),
+    )
+
+
+def decode(
+    params: Params,
+    config: DecoderConfig,
+    tokens: Int[Array, "B T"],
+    cache: Cache | None = None,
+    valid: Bool[Array, "B T"] | None = None,
+) -> tuple[Float[Array, "B T D"], Cache | None]:
+    """Hidden states after the last norm, and the cache with `tokens` read into it.
+
+    Args:
+      tokens: new tokens, int32; numbers outside the vocabulary read its nearest row.
+      cache: what was read before; None reads `tokens` alone, from position 0.
+      valid: which tokens are there; the others (padding, on the right) are not seen by later ones
+        and not counted in the cache. All when None.
+
+    A cache that is full keeps its first `max_length` tokens; what comes after attends to those.
+    """
+    rows, count = tokens.shape
+    start = jnp.zeros((rows,), jnp.int32) if cache is None else cache.length
+    positions = start[:, None] + jnp.arange(count, dtype=jnp.int32)
+    turn = rotations(positions, config.size_of_head, config.theta, config.scaling)
+    reach = attention_reach(positions, start, valid, None if cache is None else config.max_length)
+    x = params["embedding"].at[tokens].get(mode="clip")
+
+    def layer(x: Array, inputs: tuple[Params, Any]) -> tuple[Array, Any]:
+        weights, kept = inputs
+        x, kept = attention(weights, config, x, turn, reach, positions, kept)
+        return x + feed_forward(weights, config, x), kept
+
+    layer = jax.checkpoint(layer) if config.remat else layer
+    kept = () if cache is None else (cache.keys, cache.values)
+    x, kept = jax.lax.scan(layer, x, (params["layers"], kept))
+    x = rms_norm(x, params["norm"], config.epsilon)
+    if cache is None:
+        return x, None
+    read = jnp.full((rows,), count) if valid is None else jnp.sum(valid, axis=1)
+    length = jnp.minimum(start + read.astype(jnp.int32), config.max_length)
+    return x, Cache(keys=kept[0], values=kept[1], length=length)
+
+
+def attention_reach(
+    positions: Int[Array, "B T"],
+    start: Int[Array, "B"],
+    valid: Bool[Array, "B T"] | None,
+    slots: int | None,
+) -> Bool[Array, "B T S"]:
+    """Which keys each new token sees: itself and everything before it that is there."""
+    if slots is None:
+        seen = positions[:, :, None] >= positions[:, None, :]
+        return seen if valid is None else seen & valid[:, None, :]
+    return positions[:, :, None] >= jnp.arange(slots, dtype=jnp.int32)
+
+
+def attention(
+    weights: Params,
+    config: DecoderConfig,
+    x: Float[Array, "B T D"],
+    turn: tuple[Array, Array],
+    reach: Bool[Array, "B T S"],
+    positions: Int[Array, "B T"],
+    kept: tuple[Array, Array] | tuple[()],
+) -> tuple[Float[Array, "B T D"], Any]:
+    """The residual stream after grouped-query attention, and the layer's keys and values."""
+    rows, count, _ = x.shape
+    seen = rms_norm(x, weights["attention_norm"], config.epsilon)
+
+    def heads(name: str, number: int) -> Array:
+        flat = dense(seen, weights[name], weights.get(f"{name}_bias"))
+        return flat.reshape(rows, count, number, config.size_of_head)
+
+    query, key = heads("query", config.heads), heads("key", config.kv_heads)
+    value = heads("value", config.kv_heads)
+    if config.qk_norm:
+        query = rms_norm(query, weights["query_norm"], config.epsilon)
+        key = rms_norm(key, weights["key_norm"], config.epsilon)
+    query, key = rotate(query, turn), rotate(key, turn)
+    if kept:
+        row = jnp.arange(rows)[:, None]
+        key = kept[0].at[row, positions].set(key.astype(kept[0].dtype), mode="drop")
+        value = kept[1].at[row, positions].set(value.astype(kept[1].dtype), mode="drop")
+        kept = (key, value)
+    mixed = jax.nn.dot_product_attention(
+        query, key.astype(query.dtype), value.astype(query.dtype), mask=reach[:, None]
+    )
+    out = dense(mixed.reshape(rows, count, -1), weights["output"], weights.get("output_bias"))
+    return x + out, kept
+
+
+def feed_forward(weights: Params, config: DecoderConfig, x: Array) -> Float[Array, "B T D"]:
+    """`down(silu(gate(x)) · up(x))` of the normed stream."""
+    seen = rms_norm(x, weights["mlp_norm"], config.epsilon)
+    gated = jax.nn.silu(dense(seen, weights["gate"])) * dense(seen, weights["up"])
+    return dense(gated, weights["down"])
+
+
+def head(params: Params, config: DecoderConfig, hidden: Float[Array, "... D"]) -> Array:
+    """Float32 logits `[..., vocabulary]`."""
+    kernel = params["embedding"].T if config.tied else params["head"]
+    return jnp.matmul(hidden, kernel, preferred_element_type=jnp.float32)
+
+
+def rms_norm(x: Float[Array, "... D"], scale: Float[Array, "D"], epsilon: float) -> Array:
+    """`x / rms(x) · scale`, in float32, given back in x's dtype."""
+    wide = x.astype(jnp.float32)
+    wide = wide * jax.lax.rsqrt(jnp.mean(jnp.square(wide), axis=-1, keepdims=True) + epsilon)
+    return (wide * scale.astype(jnp.float32)).astype(x.dtype)
+
+
+def dense(x: Array, kernel: Array, bias: Array | None = None) -> Array:
+    """`x @ kernel + bias`, summed in float32, given back in x's dtype."""
+    out = jnp.matmul(x, kernel, preferred_element_type=jnp.float32)
+    out = out if bias is None else out + bias.astype(jnp.float32)
+    return out.astype(x.dtype)
