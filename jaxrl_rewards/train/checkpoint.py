@@ -369,6 +369,12 @@ def read_params(path: str | os.PathLike, like: PyTree = None) -> PyTree:
     return jax.tree_util.tree_unflatten(structure, values)
 
 
+def holds_checkpoint(run_dir: str | os.PathLike) -> bool:
+    """Whether the run has a complete checkpoint to go on from; a folder for them may be empty."""
+    folder = Path(run_dir) / FOLDER
+    return folder.is_dir() and any(path.name.isdigit() for path in folder.iterdir())
+
+
 def _open(run_dir: str | os.PathLike) -> Checkpoints:
     folder = Path(run_dir)
     if not (folder / FOLDER).is_dir():

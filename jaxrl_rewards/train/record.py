@@ -84,16 +84,6 @@ def check_usable(folder: Path, *, resume: bool) -> bool:
     return holds_run
 
 
-def make_folder(folder: Path) -> None:
-    """Make `folder` and those above it; InputError where that is not possible."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{folder} cannot be made ({error.strerror}); choose another folder for the results"
-        ) from error
-
-
 def check_folder(folder: Path, *, resume: bool, facts: dict[str, Any]) -> bool:
     """Whether `folder` holds a run already; refuses what must not be overwritten or mixed.
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from jaxrl_rewards.core.files import make_folder
 from jaxrl_rewards.core.mesh import replicate
 from jaxrl_rewards.train import record
 from jaxrl_rewards.train.checkpoint import FOLDER, Checkpoints
@@ -167,7 +168,7 @@ def _claim_folder(loop: Loop, facts: dict[str, Any], keep: int, resume: bool) ->
     loop.found_run = record.check_folder(loop.out_dir, resume=resume, facts=facts)
     agree_on_any(False, loop.mesh)  # nobody writes before everybody has looked
     if is_writer():
-        record.make_folder(loop.out_dir)
+        make_folder(loop.out_dir)
         record.write(loop.out_dir, facts, settings)
     agree_on_any(False, loop.mesh)
     loop.checkpoints = Checkpoints(loop.out_dir, keep=keep, best=plan.best_metric is not None)

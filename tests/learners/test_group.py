@@ -309,24 +309,34 @@ def test_a_world_that_breaks_at_its_reset_spoils_no_update(method):
 
 
 def test_the_critic_learns_from_forced_positions_too():
-    """A reward that arrives at a forced step reaches the value before it."""
+    """Two steps, the second forced with reward 10: its value must reach the first step's."""
 
-    class Forced(Toy):
+    class TwoSteps(Corridor):
+        def reset(self, key, params):
+            state, timestep = super().reset(key, params)
+            state = state.replace(x=jnp.zeros((), jnp.float32))
+            return state, timestep.replace(obs=jnp.zeros(2), final_obs=jnp.zeros(2))
+
         def step(self, key, state, action, params):
-            nxt, timestep = super().step(key, state, action, params)
-            reward = jnp.where(nxt[1] == 3, 10.0, 0.0)
-            return nxt, timestep.replace(reward=reward)
+            _, timestep = super().step(key, state, action, params)
+            nxt = state.replace(time=state.time + 1)
+            second = nxt.time == 2
+            obs = jnp.where(second, 0.0, 1.0) * jnp.ones(2)
+            return nxt, timestep.replace(
+                obs=obs, final_obs=obs, reward=jnp.where(second, 10.0, 0.0),
+                terminated=second, truncated=jnp.zeros((), bool), chosen=~second,
+            )  # fmt: skip
 
-    config = PPOConfig(num_envs=16, unroll_length=8, num_epochs=4, hidden=(8,), clip_values=False)
-    learner = make_ppo(Forced("forces"), config)
-    hparams = learner.hparams.replace(
-        discount=1.0, trace_decay=0.0, learning_rate=0.03, entropy_coefficient=0.0
-    )
+    config = PPOConfig(num_envs=8, unroll_length=8, num_epochs=4, hidden=(8,), clip_values=False)
+    env = TwoSteps()
+    learner = make_ppo(env, config)
+    hparams = learner.hparams.replace(discount=1.0, trace_decay=0.0, learning_rate=0.03)
     state = jax.jit(learner.init)(jax.random.key(0), hparams)
-    state, _ = jax.lax.scan(lambda s, _: learner.update(s, hparams), state, None, 150)
-    network = mlp_actor_critic(Box(-1.0, 20.0, (2,)), 3, hidden=(8,))
-    value = network.critic(state.params, jnp.full((1, 2), 0.5))
-    assert 1.0 < float(value[0]) < 11.0  # time is not observed: between 0 and what is to come
+    train = jax.jit(lambda s: jax.lax.scan(lambda s, _: learner.update(s, hparams), s, None, 60)[0])
+    state = train(state)
+    network = mlp_actor_critic(env.spec.observation_space, 2, hidden=(8,))
+    values = network.critic(state.params, jnp.asarray([[0.0, 0.0], [1.0, 1.0]]))
+    np.testing.assert_allclose(values, [10.0, 10.0], atol=1.0)
 
 
 def test_swept_params_and_groups_of_one():

@@ -14,6 +14,7 @@ from motion_files import bvh_text  # noqa: E402
 
 from jaxrl_rewards.cli import main  # noqa: E402
 from jaxrl_rewards.core import InputError  # noqa: E402
+from jaxrl_rewards.core.files import make_folder  # noqa: E402
 from jaxrl_rewards.studies.sparse_retargeting.train.command import (  # noqa: E402
     has_arrived,
     stored_config,
@@ -27,7 +28,6 @@ from jaxrl_rewards.studies.sparse_retargeting.train.task import (  # noqa: E402
     is_number,
     recorded_motions,
 )
-from jaxrl_rewards.train.record import make_folder  # noqa: E402
 
 SIZES = (
     "--env.physics", "c", "--env.physics-threads", "1", "--num-envs", "16", "--steps", "1024",

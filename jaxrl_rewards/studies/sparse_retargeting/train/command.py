@@ -58,8 +58,10 @@ def train(task: RetargetTask, again: str = "the same command") -> int:
         return 0
     import jax
 
+    from jaxrl_rewards.core.files import make_folder
     from jaxrl_rewards.studies.sparse_retargeting.train.follow import Player
-    from jaxrl_rewards.train.record import check_usable, make_folder
+    from jaxrl_rewards.train.checkpoint import holds_checkpoint
+    from jaxrl_rewards.train.record import check_usable
     from jaxrl_rewards.train.runner import NonFiniteUpdates, run
 
     out = default_out(task)
@@ -77,7 +79,7 @@ def train(task: RetargetTask, again: str = "the same command") -> int:
     make_folder(out)  # it may fail now, and not after minutes of warm start
     key = jax.random.key(task.seed)
     initial = None
-    if not (task.resume and (out / "checkpoints").is_dir()):
+    if not (task.resume and holds_checkpoint(out)):
         initial = first_state(key, learner, beside, task)
     updates = max(1, round(task.steps / learner.samples_per_update))
     chunk = min(task.chunk, updates)
