@@ -274,19 +274,20 @@ def test_bfloat16_parameters_stay_and_train(method):
 def test_kept_prompts_without_a_token_of_their_own_move_nothing():
     """Not the mask and not the kept prompts alone decide, but what is in both."""
 
-    def second_half(played, models, hparams):
-        reward, keep = outcome(played, models, hparams)
-        return reward, jnp.arange(4) >= 2
+    def forced_ones(played, models, hparams):
+        reward, _ = outcome(played, models, hparams)
+        return reward, ~jnp.any(played.own, axis=(1, 2))
 
     class HalfForced(Bandit):
         def step(self, key, state, action, params):
             nxt, timestep = super().step(key, state, action, params)
-            return nxt, timestep.replace(chosen=state.x[0] > 100.0)
+            return nxt, timestep.replace(chosen=state.x[0] > 0.0)
 
-    learner = make_group(HalfForced(), SMALL, score=second_half)
+    learner = make_group(HalfForced(), SMALL, score=forced_ones)
     state = learner.init(jax.random.key(0), learner.hparams)
     warm = state.replace(opt_state=jax.tree.map(lambda m: m + jnp.ones_like(m), state.opt_state))
-    new, _ = jax.jit(learner.update)(warm, learner.hparams)
+    new, metrics = jax.jit(learner.update)(warm, learner.hparams)
+    assert 0.0 < float(metrics["kept"]) < 1.0  # some prompts are forced, some are not
     assert_same((new.params, new.opt_state), (warm.params, warm.opt_state))
 
 
