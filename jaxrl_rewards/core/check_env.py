@@ -42,7 +42,8 @@ def check_env(env: Any, params: Any = None, *, run: bool = False) -> None:
     _check_instance(env)
     spec = env.spec
     _check_spec(spec)
-    params = _settled(env.default_params() if params is None else params)
+    own = params is None
+    params = _settled(env.default_params() if own else params)
     reward = getattr(params, "reward", None)
     if callable(reward) and not hasattr(reward, "evaluate"):
         raise TypeError(
@@ -55,6 +56,11 @@ def check_env(env: Any, params: Any = None, *, run: bool = False) -> None:
     after, following = _traced(env, "step", key, state, action, params)
     for name, timestep in (("reset", first), ("step", following)):
         _check_timestep(spec, name, timestep)
+    if own and set(first.terms) != set(spec.term_names):
+        raise ValueError(
+            f"{spec.name}: spec.term_names {sorted(spec.term_names)} must name the default "
+            f"reward's terms, which are {sorted(first.terms)}"
+        )
     _check_same(spec, "state", state, after)
     _check_same(spec, "TimeStep", first, following)
     _check_valid_actions(spec, first.obs)
@@ -103,6 +109,10 @@ def _check_spec(spec: EnvSpec) -> None:
                 f"{spec.name}: spec.{name} must be a Box, Discrete, MultiDiscrete or DictSpace, "
                 f"got {space!r}"
             )
+    if not isinstance(spec.term_names, tuple):
+        raise TypeError(
+            f"{spec.name}: spec.term_names must be a tuple of names, got {spec.term_names!r}"
+        )
     if not isinstance(spec.max_steps, int | np.integer) or spec.max_steps < 1:
         raise ValueError(f"{spec.name}: spec.max_steps must be at least 1, got {spec.max_steps!r}")
     try:
@@ -120,7 +130,7 @@ def _traced(env: Any, method: str, *arguments: Any) -> tuple[Any, TimeStep]:
         out = jax.eval_shape(getattr(env, method), *arguments)
     except Exception as error:
         raise TypeError(
-            f"{name}: {METHODS[method]} fails on a key, its state and its params in that order: "
+            f"{name}: {METHODS[method]} fails when called in that order: "
             f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         ) from error
     if not (isinstance(out, tuple) and len(out) == 2):

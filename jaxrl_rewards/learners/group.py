@@ -133,16 +133,22 @@ def make_group(
     Args:
       network: an actor-critic whose output fits the action space; an MLP when None. Its critic is
         not used.
-      sample: how answers come about; `independent` ones when None.
-      score: what answers are worth; where `keep` is false for all prompts nothing moves.
-      credit: advantages; relative to the group (GRPO) when None.
-      loss, aggregate: token losses, and how they become one number; the KL penalty follows.
+      sample: how answers come about, `(key, policy, env_params) -> Trajectories [P, G, T]`;
+        `independent` ones when None.
+      score: what answers are worth, `(played, models, hparams) -> (RewardOutput [P, G, T],
+        keep bool [P])`; where `keep` is false for all prompts nothing moves.
+      credit: `(played, reward, keep, hparams) -> advantages [P, G, T]`; relative to the group
+        (GRPO) when None.
+      loss: `(log_prob, old_log_prob, advantages, mask, clip) -> TokenLosses`, all `[B, T]`.
+      aggregate: `(losses, mask) -> scalar`, of the losses and of the KL penalty.
       kl: estimator of the divergence to the reference policy (`losses.kl_estimate`).
       partner: a model that learns beside the policy.
       initial_params: sets `hparams.initial_params`.
 
     The state's `models` hold "reference" (the initial policy) and, with one, "partner".
+    TypeError for a part that is no function, or gives something else.
     """
+    _check_parts(sample=sample, score=score, credit=credit, loss=loss, aggregate=aggregate)
     config = config or GroupConfig()
     check_world(env, hparams)
     head = action_head(env.spec.action_space)
@@ -192,8 +198,8 @@ def make_group(
         played = played.replace(
             own=played.own & whole, valid=valid_actions(env.spec, played.obs, lead=3)
         )
-        reward, keep = score(played, state.models, now)
-        advantage = credit(played, reward, keep, now)
+        reward, keep = _scored(score(played, state.models, now), played)
+        advantage = _credited(credit(played, reward, keep, now), played)
         reference = log_probs(state.models["reference"], network, head, played, now.temperature)
         batch = GroupBatch(played=played, advantage=advantage, keep=keep, reference=reference)
         params, opt_state, refused, metrics = learn(jax.random.fold_in(key, 1), state, batch, now)
@@ -218,6 +224,43 @@ def make_group(
         lambda state, output: head.temper(output, state.normaliser["temperature"]),
     )
     return Learner(init, update, config.num_prompts * config.group_size, hparams, act)
+
+
+def _check_parts(**parts: Any) -> None:
+    for name, part in parts.items():
+        if part is not None and not callable(part):
+            raise TypeError(
+                f"{name}={part!r} is no function; give one, such as losses.clipped_surrogate or "
+                "credit.group_relative('rloo')"
+            )
+
+
+def _scored(found: Any, played: Trajectories) -> tuple[RewardOutput, Array]:
+    """What a scorer gave, if it is what it should be."""
+    prompts = played.alive.shape[0]
+    if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], RewardOutput)):
+        raise TypeError(
+            f"score must return (RewardOutput, keep), it returns {type(found).__name__}; begin "
+            "with reward, keep = outcome(played, models, hparams)"
+        )
+    reward, keep = found
+    for name, value, shape in (
+        ("reward.total", reward.total, played.alive.shape),
+        ("keep", keep, (prompts,)),
+    ):
+        if jnp.shape(value) != shape:
+            raise TypeError(f"score's {name} must be {list(shape)}, got {list(jnp.shape(value))}")
+    return reward, jnp.asarray(keep, bool)
+
+
+def _credited(advantage: Any, played: Trajectories) -> Array:
+    shape = getattr(advantage, "shape", None)
+    if shape != played.alive.shape:
+        given = type(advantage).__name__ if shape is None else list(shape)
+        raise TypeError(
+            f"credit must return advantages {list(played.alive.shape)}, it returns {given}"
+        )
+    return advantage
 
 
 @record

@@ -56,7 +56,15 @@ CASES = {
     "an odd spec": (lambda: _with_spec(None), "must be an EnvSpec"),
     "max_steps": (lambda: changed(max_steps=0), "max_steps must be at least 1, got 0"),
     "a negative limit": (lambda: changed(max_steps=-5), "got -5"),
-    "an unhashable spec": (lambda: changed(term_names=["position"]), "hashable.*use tuples"),
+    "an unhashable spec": (
+        lambda: changed(observation_space=Box(-1.0, 1.0, [2])), "hashable.*use tuples"
+    ),
+    "a list of names": (lambda: changed(term_names=["position"]), "must be a tuple of names"),
+    "one text of names": (lambda: changed(term_names="position"), "must be a tuple of names"),
+    "names of other terms": (
+        lambda: changed(term_names=("foo",)),
+        r"term_names \['foo'\] must name.*\['effort', 'position'\]",
+    ),
     "an odd space": (lambda: changed(action_space=3), "action_space must be a Box, Discrete"),
     "a wrong shape": (
         lambda: changed(observation_space=Box(-1.0, 1.0, (3,))),
@@ -103,7 +111,7 @@ CASES = {
         lambda: changed(reset=lambda self, key, params: Corridor.reset(self, key, params)[::-1]),
         r"returns \(TimeStep, state\); swap them",
     ),
-    "swapped arguments": (lambda: changed(step=wrong_order), "fails on a key, its state and its"),
+    "swapped arguments": (lambda: changed(step=wrong_order), "fails when called in that order"),
     "a growing state": (lambda: changed(step=grows), "changes the structure of the state"),
     "a state that changes dtype": (
         lambda: changed(step=lambda self, key, s, a, p: _retyped(self, key, s, a, p)),

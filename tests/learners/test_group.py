@@ -340,6 +340,27 @@ def test_the_critic_learns_from_forced_positions_too():
     np.testing.assert_allclose(values, [10.0, 10.0], atol=1.0)
 
 
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"credit": "rloo"}, "credit='rloo' is no function"),
+        ({"loss": "ppo"}, "loss='ppo' is no function"),
+        ({"score": lambda p, m, h: outcome(p, m, h)[0]}, "must return .RewardOutput, keep."),
+        (
+            {"score": lambda p, m, h: (outcome(p, m, h)[0], jnp.ones(3, bool))},
+            r"score's keep must be \[4\], got \[3\]",
+        ),
+        ({"credit": lambda p, r, k, h: p}, "credit must return advantages.*returns Trajectories"),
+        ({"credit": lambda p, r, k, h: r.total[0]}, r"returns \[4, 1\]"),
+    ],
+)
+def test_parts_that_do_not_fit_are_named(parts, message):
+    with pytest.raises(TypeError, match=message):
+        learner = make_group(Bandit(), GroupConfig(num_prompts=4, group_size=4), **parts)
+        state = jax.eval_shape(learner.init, jax.random.key(0), learner.hparams)
+        jax.eval_shape(learner.update, state, learner.hparams)
+
+
 def test_swept_params_and_groups_of_one():
     env = Corridor()
     params = env.default_params()
