@@ -21,7 +21,7 @@ def make_folder(folder: str | os.PathLike) -> Path:
     """Make `folder` and those above it; InputError in one sentence where that is not possible."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
+    except FileExistsError:
         raise InputError(f"{os.fspath(folder)} is a file; give a folder for the results") from None
     except OSError as error:
         raise InputError(
