@@ -47,6 +47,9 @@ class Policy(NamedTuple):
     """`(carry, done [B]) -> carry`: memory of an episode's start where `done`."""
     value: Callable[[Any, Any], Float[Array, "B"]] | None = None
     """`(obs, carry) -> V [B]`; None without a critic."""
+    read: Callable[[Any, Any], Any] | None = None
+    """`(obs [B, T, ...], valid [B, T]) -> carry [B, ...]`: memory after the first `valid`
+    observations of an episode, in one pass; None where there is no such pass."""
 
 
 @record
