@@ -199,6 +199,37 @@ def prefill(
     return x, Cache(keys=kept[0], values=kept[1], length=counted(tokens, valid))
 
 
+CHUNK = 16
+"""Tokens of a prompt that a CPU reads at once: products of one shape, whatever the padding is."""
+
+
+def read_prompt(
+    params: Params, config: DecoderConfig, tokens: Int[Array, "B T"], valid: Bool[Array, "B T"]
+) -> Cache:
+    """The cache after the first `valid` tokens of each row.
+
+    In one pass; on a CPU in chunks up to the longest row, so that the same bits come out whatever
+    the padding on the right is.
+    """
+    if jax.default_backend() != "cpu" or tokens.shape[1] == 0:
+        return prefill(params, config, tokens, valid)[1]
+    rows, count = tokens.shape
+    missing = -count % CHUNK
+    tokens = jnp.pad(tokens, [(0, 0), (0, missing)])
+    valid = jnp.pad(valid, [(0, 0), (0, missing)])
+    chunks = (jnp.max(counted(tokens, valid)) + CHUNK - 1) // CHUNK
+
+    def one(index: Array, cache: Cache) -> Cache:
+        part = [
+            jax.lax.dynamic_slice_in_dim(leaf, index * CHUNK, CHUNK, axis=1)
+            for leaf in (tokens, valid)
+        ]
+        return decode(params, config, part[0], cache, part[1])[1]
+
+    cache = empty_cache(config, rows, params["embedding"].dtype)
+    return jax.lax.fori_loop(0, chunks, one, cache)
+
+
 def teacher_forced(
     params: Params,
     config: DecoderConfig,

@@ -24,7 +24,7 @@ from jaxrl_rewards.networks.decoder import (
     empty_cache,
     head,
     init_decoder,
-    prefill,
+    read_prompt,
     teacher_forced,
 )
 
@@ -93,7 +93,7 @@ def decoder_actor_critic(
         return carry.replace(length=jnp.where(done, 0, carry.length))
 
     def read(params: Params, obs: Any, valid: Bool[Array, "N T"]) -> Cache:
-        return prefill(weights_of(params["decoder"]), config, observed_token(obs), valid)[1]
+        return read_prompt(weights_of(params["decoder"]), config, observed_token(obs), valid)
 
     return ActorCritic(
         start, apply, actor, critic, initial_carry, unroll, restart, recurrent=True, read=read
