@@ -60,7 +60,6 @@ def train(task: RetargetTask, again: str = "the same command") -> int:
 
     from jaxrl_rewards.core.files import make_folder
     from jaxrl_rewards.studies.sparse_retargeting.train.follow import Player
-    from jaxrl_rewards.train.checkpoint import holds_checkpoint
     from jaxrl_rewards.train.record import check_usable
     from jaxrl_rewards.train.runner import NonFiniteUpdates, run
 
@@ -78,9 +77,6 @@ def train(task: RetargetTask, again: str = "the same command") -> int:
     )
     make_folder(out)  # it may fail now, and not after minutes of warm start
     key = jax.random.key(task.seed)
-    initial = None
-    if not (task.resume and holds_checkpoint(out)):
-        initial = first_state(key, learner, beside, task)
     updates = max(1, round(task.steps / learner.samples_per_update))
     chunk = min(task.chunk, updates)
     limit = None
@@ -104,7 +100,7 @@ def train(task: RetargetTask, again: str = "the same command") -> int:
             out_dir=out,
             chunk_updates=chunk,
             resume=task.resume,
-            initial_state=initial,
+            initial_state=lambda: first_state(key, learner, beside, task),
             evaluate=evaluate,
             evaluate_every=task.evaluate_every,
             checkpoint_every=task.evaluate_every,
