@@ -33,7 +33,7 @@ COMMANDS = {
     "retarget": "train retarget --env.physics-threads 1 --num-envs 16 --unroll 8 --steps 7680 "
     "--evaluate-every 6 --chunk 1 --evaluation-episodes 4 --final-episodes 4 --clone-rounds 1 "
     "--picture-seconds 0 --hidden 16 16 --minibatches 2",
-    "eureka": "train eureka --candidates 4 --generations 3 --seeds 1 --seed 3",
+    "eureka": "train eureka --candidates 4 --generations 12 --seeds 1 --seed 3",
     "gui": "train gui --screens 16 --patches 32 --read-steps 60 --point-steps 24 --patch-batch 4 "
     "--batch 2 --instructions 2 --refine-updates 20 --report-every 10 --system-fonts False",
 }
