@@ -35,7 +35,7 @@ COMMANDS = {
     "--picture-seconds 0 --hidden 16 16 --minibatches 2",
     "eureka": "train eureka --candidates 4 --generations 12 --seeds 1 --seed 3",
     "gui": "train gui --screens 16 --patches 32 --read-steps 60 --point-steps 24 --patch-batch 4 "
-    "--batch 2 --instructions 2 --refine-updates 20 --report-every 10 --system-fonts False",
+    "--batch 2 --instructions 2 --report-every 10 --system-fonts False",
 }
 EARLY = 0.2
 """Share of the kills that fall into the start of a process."""
