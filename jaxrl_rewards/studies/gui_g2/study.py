@@ -17,7 +17,7 @@ from jaxrl_rewards.studies.gui_g2.arms import ARMS, Answers, stacked_rewards
 from jaxrl_rewards.studies.gui_g2.claim import CLAIMS, arm_name, claim
 from jaxrl_rewards.studies.gui_g2.figure import draw_screens, screen_answers
 from jaxrl_rewards.studies.gui_g2.train import TRAIN
-from jaxrl_rewards.studies.shared.arms import between, per_seed
+from jaxrl_rewards.studies.shared.arms import between, per_seed, portion
 from jaxrl_rewards.studies.shared.sizes import at_least, multiple, shared_fields
 
 
@@ -146,10 +146,7 @@ def run(config: GuiG2Config, report) -> StudyResult:
     figures = {}
     done = 0
     for regime, bias, updates in regimes:
-
-        def progress(text, fraction, done=done, updates=updates):
-            report(text, (done + fraction * updates) / total)
-
+        progress = portion(report, done / total, (done + updates) / total)
         measured, params, reference = run_regime(program, config, bias, updates, arms, progress)
         done += updates
         x = np.arange(measured["accuracy"].shape[-1]) * config.evaluate_every
