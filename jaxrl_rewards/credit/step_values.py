@@ -54,8 +54,8 @@ class TreeValues(NamedTuple):
     """What a finished tree says of its nodes; leaves `[N]`."""
 
     steps: Int[Array, "N"]
-    """m: 1 at a right end, 1 + the least of the children above it; of nodes off every right way that
-    of the nearest ancestor that has one. `FAR` where there is no right end."""
+    """m: 1 at a right end, 1 + the least of the children above it; off every right way that
+    of the nearest ancestor that has one; `FAR` where there is no right end."""
     right: Bool[Array, "N"]
     """Some descendant (or the node) is a right end: the hard estimate."""
     value: Float[Array, "N"]
