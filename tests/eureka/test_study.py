@@ -105,9 +105,9 @@ def test_a_failed_claim_is_seen():
 
     good = claim(result(0.75, 0.3, 0.6), eureka.EurekaConfig())
     assert good.passed and good.seeds == 8 and set(good.required) <= set(good.measured)
-    assert good.measured["optimism, fitness in the search less success trained anew"] == (
-        pytest.approx(0.1)
-    )
+    assert good.measured[
+        "optimism: fitness in the search minus success rate when trained again"
+    ] == (pytest.approx(0.1))
     assert any("not told apart from random search" in note for note in good.notes)
     assert any(n.startswith("ball: eureka offline: better than sparse") for n in good.notes)
     assert sum("sparse 0.25" in note for note in good.notes) == 2
