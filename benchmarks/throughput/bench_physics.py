@@ -106,7 +106,7 @@ def measure(batch: int, options: argparse.Namespace, deadline: float) -> list[di
     sides = [*options.engines, *options.peers]
     sides += [f"ppo-{engine}" for engine in options.engines] if options.ppo else []
     ready, answers, failed = alternate(sides, batch, options, deadline)
-    what = f"{options.env or 'humanoid'}, {batch} worlds"
+    what = f"{options.env or 'humanoid'}, {batch} environments"
     rates = {side: [answer["steps_per_second"] for answer in answers[side]] for side in answers}
     rows = [
         report.row(f"{what}: {side}", None, None, "none", UNIT, error=reason)
@@ -191,7 +191,7 @@ def alternate(
         failed[side] = str(error)
         answers.pop(side, None)
         workers.pop(side).close()
-        print(f"{batch} worlds, {side}: {error}", file=sys.stderr, flush=True)
+        print(f"{batch} environments, {side}: {error}", file=sys.stderr, flush=True)
 
     try:
         for side in sides:
@@ -205,7 +205,7 @@ def alternate(
             try:
                 ready[side] = workers[side].receive()
                 answers[side] = []
-                print(f"{batch} worlds, {side}: {ready[side]}", file=sys.stderr, flush=True)
+                print(f"{batch} environments, {side}: {ready[side]}", file=sys.stderr, flush=True)
             except WorkerError as error:
                 fail(side, error)
         with turn(options.lock):

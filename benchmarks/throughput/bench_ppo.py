@@ -111,14 +111,14 @@ def throughput(world: str, options: argparse.Namespace) -> list[dict[str, Any]]:
         if name != "matmul"
     }
     rows = []
-    what = f"PPO on {world}, {settings.num_envs} worlds x {settings.unroll_length}"
+    what = f"PPO on {world}, {settings.num_envs} environments x {settings.unroll_length}"
     for peer in [name for name in options.peers if name in rates]:
         rows += _peer_rows(what, peer, rates, answers, ready, REQUIRED.get((world, peer)))
     if "matmul" in answers:
         work = flops_per_step(settings, world)
         rows.append(
             report.timed_row(
-                f"{what}: share of the physical limit ({work / 1e3:.0f} kFLOP per step)",
+                f"{what}: fraction of the physical limit ({work / 1e3:.0f} kFLOP per step)",
                 [answer["steps_per_cpu_second"] * work / 1e9 for answer in answers["ours"]],
                 [answer["flops_per_second"] / 1e9 for answer in answers["matmul"]],
                 "float32 matrix product",
@@ -174,7 +174,7 @@ def many_seeds(options: argparse.Namespace) -> list[dict[str, Any]]:
     _say(f"seeds: {answer}")
     if answer["distinct"] < 0.99 * options.seeds:
         raise SystemExit(f"only {answer['distinct']} of {options.seeds} seeds differ")
-    what = f"{options.seeds} seeds of PPO on CartPole-v1 under one vmap, 4 worlds x 128"
+    what = f"{options.seeds} seeds of PPO on CartPole-v1 under one vmap, 4 environments x 128"
     compilations = float(max(answer["compilations"], answer["cache_size"]))
     return [
         report.row(
@@ -253,7 +253,7 @@ def _learning_rows(
         interval = difference_interval(filled["ours"], filled["rejax"], paired=False)
         extra["difference_interval"] = [round(value) for value in interval]
     steps = report.row(
-        f"CartPole-v1, 4 worlds x 128: mean steps to a return of {THRESHOLD:g}, {rule}",
+        f"CartPole-v1, 4 environments x 128: mean steps to return {THRESHOLD:g}, {rule}",
         restricted_mean(first["ours"], budget),
         restricted_mean(first["rejax"], budget) if "rejax" in first else None,
         "rejax",
@@ -264,7 +264,7 @@ def _learning_rows(
     )
     last = {name: results[name]["returns"][rule][-1] for name in results}
     returns = report.row(
-        f"CartPole-v1, 4 worlds x 128: mean return after {budget:,} steps, {rule}",
+        f"CartPole-v1, 4 environments x 128: mean return after {budget:,} steps, {rule}",
         statistics.fmean(last["ours"]),
         statistics.fmean(last["rejax"]) if "rejax" in last else None,
         "rejax",

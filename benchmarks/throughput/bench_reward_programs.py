@@ -31,9 +31,9 @@ from jaxrl_rewards.studies.eureka.study import EurekaConfig
 from jaxrl_rewards.studies.eureka.train.tasks import EXPERT, at_stairs, keydoor_task
 
 SIZES = {
-    "32 worlds x 64 steps x 10 updates": ({}, 64, None),
-    "2 worlds x 16 steps x 10 updates": ({"envs": 2, "steps": 16, "episodes": 2}, 64, 10.0),
-    "1 world x 16 steps x 10 updates": ({"envs": 1, "steps": 16, "episodes": 1}, 256, 10.0),
+    "32 environments x 64 steps x 10 updates": ({}, 64, None),
+    "2 environments x 16 steps x 10 updates": ({"envs": 2, "steps": 16, "episodes": 2}, 64, 10.0),
+    "1 environment x 16 steps x 10 updates": ({"envs": 1, "steps": 16, "episodes": 1}, 256, 10.0),
 }
 """Sizes of a training, how many at once, and how often faster than one after the other is asked."""
 

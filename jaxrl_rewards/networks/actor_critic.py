@@ -38,14 +38,17 @@ class ActorCritic(NamedTuple):
     """The carry at the start of an episode, unbatched; () for networks without memory."""
     unroll: Callable[[Any, Any, Carry, Array | None], tuple[Array, Array]]
     """`(params, obs [T, N, ...], carry [N, ...], done [T, N]) -> (output, value) [T, N, ...]`: many
-    steps in one pass, the memory cut after `done`. Without memory, `carry` and `done` are ignored
-    and any leading axes will do."""
+    steps in one pass, the memory cut after `done`. A carry of None is that of an episode's start.
+    Without memory, `carry` and `done` are ignored and any leading axes will do."""
     restart: Callable[[Carry, Array], Carry]
     """`(carry [N, ...], done [N]) -> carry`: memory of an episode's start where `done`."""
     recurrent: bool = False
     groups: Any = WHOLE
     """A prefix of the parameters with names at its leaves: each group's gradient is clipped by its
     own norm, and may have a learning rate of its own ("actor", "critic")."""
+    read: Callable[[Any, Any, Array], Carry] | None = None
+    """`(params, obs [N, T, ...], valid [N, T]) -> carry [N, ...]`: memory after the first `valid`
+    observations of an episode, in one pass; None where there is no such pass."""
 
 
 def without_memory(
@@ -84,6 +87,10 @@ def with_memory(
             output, value, carry = apply(params, seen, carry)
             return restart(carry, ended), (output, value)
 
+        if carry is None:
+            carry = jax.tree.map(
+                lambda leaf: jnp.broadcast_to(leaf, (done.shape[1], *leaf.shape)), initial_carry()
+            )
         return jax.lax.scan(step, carry, (obs, done))[1]
 
     return ActorCritic(init, apply, actor, critic, initial_carry, unroll, restart, True, groups)

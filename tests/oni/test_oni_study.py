@@ -64,9 +64,9 @@ def test_the_claim_asks_for_what_it_says():
         result.arms[arm]["success"] = values
         assert not claim(result, OniConfig()).passed, arm
     result = complete()
-    del result.arms["garbage 20 %"]
+    del result.arms["bad answers 20 %"]
     verdict = claim(result, OniConfig())
-    assert not verdict.passed and "garbage 20 %" in verdict.notes[-1]
+    assert not verdict.passed and "bad answers 20 %" in verdict.notes[-1]
     assert "arms that were not run" in verdict.missed
     assert set(verdict.measured) == set(verdict.required)
 

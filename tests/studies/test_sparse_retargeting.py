@@ -47,7 +47,7 @@ def typical_result():
 def test_the_verdict_of_typical_numbers_holds():
     verdict = claim(typical_result(), CONFIG)
     assert verdict.passed, verdict.notes
-    assert verdict.measured["2: keypoint error, no imitation over full"] == pytest.approx(
+    assert verdict.measured["2: keypoint error, no imitation divided by full"] == pytest.approx(
         0.077 / 0.031
     )
     assert set(verdict.required) == set(verdict.measured)
@@ -58,9 +58,14 @@ def test_the_verdict_of_typical_numbers_holds():
 @pytest.mark.parametrize(
     "arm, metric, values, word",
     [
-        (claims.FULL, "survive", [0.9] * 5, "1: survive, full"),
+        (claims.FULL, "survive", [0.9] * 5, "1: followed for 10 s, full"),
         (claims.FULL, "leg_error", [0.13] * 5, "1: leg error"),
-        (claims.BLIND, "survive", [0.0, 0.0, 0.0, 0.0, 0.02], "1: survive, sensors zeroed"),
+        (
+            claims.BLIND,
+            "survive",
+            [0.0, 0.0, 0.0, 0.0, 0.02],
+            "1: followed for 10 s, sensors zeroed",
+        ),
         (claims.NO_IMITATION, "keypoint_error", [0.05] * 5, "2: keypoint error"),
         (claims.NO_ACTION, "action_change", [60.0] * 5, "3: action change"),
         (claims.NO_ACTION, "keypoint_error", [0.04] * 5, "3: keypoint error"),

@@ -60,7 +60,6 @@ def train(task: RetargetTask, again: str = "the same command") -> int:
 
     from jaxrl_rewards.core.files import make_folder
     from jaxrl_rewards.studies.sparse_retargeting.train.follow import Player
-    from jaxrl_rewards.train.checkpoint import holds_checkpoint
     from jaxrl_rewards.train.record import check_usable
     from jaxrl_rewards.train.runner import NonFiniteUpdates, run
 
@@ -73,9 +72,6 @@ def train(task: RetargetTask, again: str = "the same command") -> int:
     introduce(world, task)
     make_folder(out)  # it may fail now, and not after minutes of warm start
     key = jax.random.key(task.seed)
-    initial = None
-    if not (task.resume and holds_checkpoint(out)):
-        initial = first_state(key, learner, beside, task)
     updates = max(1, round(task.steps / learner.samples_per_update))
     wanted = task.stop_at_followed
     try:
@@ -86,7 +82,7 @@ def train(task: RetargetTask, again: str = "the same command") -> int:
             out_dir=out,
             chunk_updates=min(task.chunk, updates),
             resume=task.resume,
-            initial_state=initial,
+            initial_state=lambda: first_state(key, learner, beside, task),
             evaluate=lambda state, key: measured(player, state, key, task),
             evaluate_every=task.evaluate_every,
             checkpoint_every=task.evaluate_every,
