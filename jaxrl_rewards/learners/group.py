@@ -95,7 +95,8 @@ class GroupHParams:
     clip_low: Any = 0.2
     clip_high: Any = 0.2
     kl_coefficient: Any = 0.04
-    """β of the divergence to the reference policy, added to the loss; 0 switches it off."""
+    """β of the divergence to the reference policy, added to the loss. 0 switches it off and still
+    measures the divergence; None does without a reference: none is kept, none is evaluated."""
     temperature: Any = 1.0
     """Of the policy, when sampling and in every log-probability: divides categorical logits and
     multiplies a Gaussian's variance. Above 0."""
@@ -145,7 +146,8 @@ def make_group(
       partner: a model that learns beside the policy.
       initial_params: sets `hparams.initial_params`.
 
-    The state's `models` hold "reference" (the initial policy) and, with one, "partner".
+    The state's `models` hold "reference" (the initial policy, unless `kl_coefficient` is None) and,
+    with one, "partner".
     TypeError for a part that is no function, or gives something else.
     """
     _check_parts(sample=sample, score=score, credit=credit, loss=loss, aggregate=aggregate)
@@ -169,7 +171,10 @@ def make_group(
         played = _judgeable(sample(key, policy, now.env_params), env)
         reward, keep = _scored(score(played, state.models, now), played)
         advantage = _credited(credit(played, reward, keep, now), played)
-        reference = log_probs(state.models["reference"], network, head, played, now.temperature)
+        reference = ()
+        if now.kl_coefficient is not None:
+            initial = state.models["reference"]
+            reference = log_probs(initial, network, head, played, now.temperature)
         batch = GroupBatch(played=played, advantage=advantage, keep=keep, reference=reference)
         params, opt_state, refused, metrics = learn(jax.random.fold_in(key, 1), state, batch, now)
         models = state.models
@@ -196,11 +201,14 @@ def _first_state(
     optimiser: optax.GradientTransformation,
     partner: Partner | None,
 ) -> LearnerState:
-    """Fresh or given parameters, their copy as the reference, and the partner's model."""
+    """Fresh or given parameters, their copy as the reference where one is used, and the partner's
+    model."""
     key_params, key_run = jax.random.split(key)
     params = hparams.initial_params
     params = network.init(key_params) if params is None else params
-    models = {"reference": jax.tree.map(jnp.copy, params)}
+    models = {}
+    if hparams.kl_coefficient is not None:
+        models["reference"] = jax.tree.map(jnp.copy, params)
     if partner is not None:
         models["partner"] = partner.init(jax.random.fold_in(key_params, 1), params)
     return LearnerState(
@@ -303,8 +311,9 @@ class GroupBatch:
     played: Trajectories
     advantage: Float[Array, "P G T"]
     keep: Bool[Array, "P"]
-    reference: Float[Array, "P G T K"]
-    """Log-probabilities of the action's components under the reference policy."""
+    reference: Any
+    """Log-probabilities `[P, G, T, K]` of the action's components under the reference policy; ()
+    without one."""
 
 
 def passes_over_answers(
@@ -370,7 +379,10 @@ def token_objective(
     objective: Objective,
     now: Any,
 ) -> tuple[Float[Array, ""], Metrics]:
-    """The same from given log-probabilities; an action's components are tokens of one row."""
+    """The same from given log-probabilities; an action's components are tokens of one row.
+
+    The metric `kl` is there with a reference only.
+    """
     played = batch.played
     own = played.own & batch.keep[:, None, None]
 
@@ -388,16 +400,18 @@ def token_objective(
         mask,
         (now.clip_low, now.clip_high),
     )
-    divergence = kl_estimate(rows(log_prob), rows(batch.reference), objective.kl, mask)
     policy = objective.aggregate(tokens.loss, mask)
-    penalty = objective.aggregate(divergence, mask)
     told = policy_metrics(tokens, mask)
-    return policy + now.kl_coefficient * penalty, {
+    metrics = {
         "policy_loss": policy,
-        "kl": penalty,
         "clip_fraction": told["clip_fraction"],
         "approx_kl": told["approx_kl"],
     }
+    if now.kl_coefficient is None:
+        return policy, metrics
+    divergence = kl_estimate(rows(log_prob), rows(batch.reference), objective.kl, mask)
+    penalty = objective.aggregate(divergence, mask)
+    return policy + now.kl_coefficient * penalty, {**metrics, "kl": penalty}
 
 
 def log_probs(
