@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxrl_rewards.core import record, static_field
+from jaxrl_rewards.core import Record, record, static_field
 from jaxrl_rewards.rewards import imitation as functions
 from jaxrl_rewards.rewards.base import RewardTerm, WeightedSum, weighted_sum
 from jaxrl_rewards.rewards.imitation import ImitationWeights, exponential_kernel
@@ -27,7 +27,7 @@ def _number(value: float) -> Any:
 
 
 @record
-class Tracking:
+class Tracking(Record):
     """One moment of a character beside its reference; lengths and speeds divided by its scale."""
 
     q: Float[Array, "joints"]
@@ -49,7 +49,7 @@ class Tracking:
 
 
 @record
-class Bodies:
+class Bodies(Record):
     """Positions, orientations and velocities of all bodies of a character."""
 
     pos: Float[Array, "bodies 3"]
@@ -59,7 +59,7 @@ class Bodies:
 
 
 @record
-class Sites:
+class Sites(Record):
     """Joint state of a character and its sites relative to a main site."""
 
     qpos: Float[Array, "positions"]

@@ -7,11 +7,11 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrl_rewards.core import record
+from jaxrl_rewards.core import Record, record
 from jaxrl_rewards.rewards.base import Reward, WeightedSum
 
 
-class Schedule:
+class Schedule(Record):
     """A weight as a function of the update count. Its numbers are leaves."""
 
     is_schedule = True

@@ -19,7 +19,7 @@ FOUNDATION = {"core"}
 KERNELS = {"rewards", "reward_models", "credit", "losses", "networks"}
 LEARNING = {"rollout", "learners", "reward_design"}
 ORDER = [FOUNDATION, KERNELS, LEARNING, {"train", "testing"}, {"studies"}, {"cli", "commands"}]
-MAY_IMPORT_WORLDS = {"studies", "cli", "commands", "envs"}
+MAY_IMPORT_WORLDS = {"studies", "cli", "commands", "envs", "__init__"}
 
 
 def files(folder: Path) -> list[Path]:
