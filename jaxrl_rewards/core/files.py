@@ -11,13 +11,13 @@ from typing import Any
 from jaxrl_rewards.core.errors import InputError
 
 
-def refuse_file(folder: str | os.PathLike) -> None:
+def refuse_file(folder: str | os.PathLike[str]) -> None:
     """InputError where a folder is wanted and a file stands, before any work is done for it."""
     if Path(folder).exists() and not Path(folder).is_dir():
         raise InputError(f"{os.fspath(folder)} is a file; give a folder for the results")
 
 
-def make_folder(folder: str | os.PathLike) -> Path:
+def make_folder(folder: str | os.PathLike[str]) -> Path:
     """Make `folder` and those above it; InputError in one sentence where that is not possible."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def make_folder(folder: str | os.PathLike) -> Path:
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path` in one step.
 
     The suffix is kept, so that writers which choose a format by suffix work. If the body raises,
@@ -57,18 +57,18 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def atomic_write_bytes(path: str | os.PathLike, data: bytes) -> None:
+def atomic_write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write `data` to `path` through a temporary file and a rename."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
-def atomic_write_text(path: str | os.PathLike, text: str) -> None:
+def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` as UTF-8 to `path` through a temporary file and a rename."""
     atomic_write_bytes(path, text.encode("utf-8"))
 
 
-def atomic_write_json(path: str | os.PathLike, value: Any, **kwargs: Any) -> None:
+def atomic_write_json(path: str | os.PathLike[str], value: Any, **kwargs: Any) -> None:
     """Write `value` as indented JSON to `path`; NaN and infinities become null."""
     text = json.dumps(jsonable(value), indent=2, allow_nan=False, **kwargs)
     atomic_write_text(path, text + "\n")

@@ -35,7 +35,7 @@ class Checkpoints:
 
     def __init__(
         self,
-        run_dir: str | os.PathLike,
+        run_dir: str | os.PathLike[str],
         *,
         keep: int = 3,
         best: bool = False,
@@ -227,7 +227,7 @@ def checksum(tree: PyTree) -> int | None:
 
 
 def load_state(
-    run_dir: str | os.PathLike,
+    run_dir: str | os.PathLike[str],
     learner: Any,
     hparams: Any = None,
     *,
@@ -266,7 +266,7 @@ def load_state(
         checkpoints.close()
 
 
-def load_params(run_dir: str | os.PathLike, *, which: str | int = "latest") -> PyTree:
+def load_params(run_dir: str | os.PathLike[str], *, which: str | int = "latest") -> PyTree:
     """Parameters of a checkpoint as nested dicts (lists for sequences) of NumPy arrays.
 
     Needs no learner. `which` as in `load_state`.
@@ -315,7 +315,7 @@ def abstract_state(
     )
 
 
-def write_params(path: str | os.PathLike, params: PyTree) -> None:
+def write_params(path: str | os.PathLike[str], params: PyTree) -> None:
     """Write a pytree of arrays to a compressed `.npz`; entry names are the paths, `a/b/kernel`.
 
     Raises:
@@ -331,7 +331,7 @@ def write_params(path: str | os.PathLike, params: PyTree) -> None:
         np.savez_compressed(temporary, **arrays)
 
 
-def read_params(path: str | os.PathLike, like: PyTree = None) -> PyTree:
+def read_params(path: str | os.PathLike[str], like: PyTree = None) -> PyTree:
     """Read `write_params`' file: as nested dicts, or in the structure of `like`.
 
     Raises:
@@ -369,13 +369,13 @@ def read_params(path: str | os.PathLike, like: PyTree = None) -> PyTree:
     return jax.tree_util.tree_unflatten(structure, values)
 
 
-def holds_checkpoint(run_dir: str | os.PathLike) -> bool:
+def holds_checkpoint(run_dir: str | os.PathLike[str]) -> bool:
     """Whether the run has a complete checkpoint to go on from; a folder for them may be empty."""
     folder = Path(run_dir) / FOLDER
     return folder.is_dir() and any(path.name.isdigit() for path in folder.iterdir())
 
 
-def _open(run_dir: str | os.PathLike) -> Checkpoints:
+def _open(run_dir: str | os.PathLike[str]) -> Checkpoints:
     folder = Path(run_dir)
     if not (folder / FOLDER).is_dir():
         raise InputError(f"{folder} holds no run with checkpoints; give the folder of a run")

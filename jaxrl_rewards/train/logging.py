@@ -37,7 +37,7 @@ PLAIN_INTERVAL_SECONDS = 10.0
 class JsonlLog:
     """A file of one JSON object per line, written whole lines at a time and flushed."""
 
-    def __init__(self, path: str | os.PathLike, *, position: int = 0):
+    def __init__(self, path: str | os.PathLike[str], *, position: int = 0):
         """Open for appending after `position` bytes; what stands beyond is cut off."""
         self.path = Path(path)
         self.path.touch()
@@ -84,7 +84,7 @@ def history(rows: list[Row]) -> dict[str, np.ndarray]:
 class TensorBoardLog:
     """Scalars for TensorBoard, written by tensorboardX; seeds as their mean."""
 
-    def __init__(self, folder: str | os.PathLike, *, from_update: int = 0):
+    def __init__(self, folder: str | os.PathLike[str], *, from_update: int = 0):
         """Write to `folder`; events of updates from `from_update` on are marked as replaced."""
         try:
             from tensorboardX import SummaryWriter

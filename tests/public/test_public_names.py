@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import os
 import pkgutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import jaxrl_rewards
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LIBRARY = REPOSITORY / "jaxrl_rewards"
+OURS = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "envs")])}
 COVERED = ("rewards", "credit", "losses", "reward_design", "reward_models")
 INTERNAL = {
     "credit/checks.py": "what several functions check of their arguments",
@@ -117,7 +119,7 @@ print(jr.credit.gae.__name__, jr.losses.kl_estimate.__name__, jr.networks.mlp.__
 print(jr.rollout.collect.__name__, jr.adapters.from_brax.__name__, jr.envs.make.__name__)
 print(jr.train.run is jr.run, jr.testing.conform is jr.conform, jr.check_env.__name__)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=OURS)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [
         "check_design", "MessageReward", "MessageReward", "GaussianPoint", "retarget_terms",
@@ -128,7 +130,7 @@ print(jr.train.run is jr.run, jr.testing.conform is jr.conform, jr.check_env.__n
 def test_errors_and_records_of_rewards_need_no_jax():
     """What trainers of language models import to score text."""
     script = "import sys, jaxrl_rewards.core.errors, jaxrl_rewards.rewards; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=OURS)
     loaded = set(done.stdout.split())
     assert "jaxrl_rewards.rewards" in loaded
     assert not loaded & {"jax", "flax", "numpy", "orbax"}

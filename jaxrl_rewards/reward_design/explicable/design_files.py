@@ -18,7 +18,7 @@ HEADER = ("state", "state_name", "action", "reward")
 DIRECTIONS = {"up": (0, 1), "left": (-1, 0), "down": (0, -1), "right": (1, 0)}
 
 
-def write_design_csv(path: str | os.PathLike, model: TabularModel, reward: np.ndarray) -> None:
+def write_design_csv(path: str | os.PathLike[str], model: TabularModel, reward: np.ndarray) -> None:
     """One line `state, state_name, action, reward` per entry that is not 0; `reward` `[S, A]`.
 
     Numbers are written so that reading gives them back exactly. InputError for another shape,
@@ -39,7 +39,7 @@ def write_design_csv(path: str | os.PathLike, model: TabularModel, reward: np.nd
     atomic_write_text(path, text.getvalue())
 
 
-def read_design_csv(path: str | os.PathLike, model: TabularModel) -> np.ndarray:
+def read_design_csv(path: str | os.PathLike[str], model: TabularModel) -> np.ndarray:
     """The reward `[S, A]` that `write_design_csv` wrote, 0 where the file says nothing.
 
     InputError, with file and line, for another header, unknown states or actions, entries named
