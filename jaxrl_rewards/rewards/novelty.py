@@ -135,7 +135,8 @@ class DistillationBonus(LearningTerm):
     """
 
     target: Any
-    """Layers of the fixed network."""
+    """Layers of the fixed network; bent so strongly that its values in one place say little of
+    those in another, also where features are few."""
     predictor: Any
     optimiser: Any
     inputs: Moments
@@ -160,7 +161,7 @@ class DistillationBonus(LearningTerm):
         inputs = (evidence - self.inputs.mean) / self.inputs.deviation
         inputs = jnp.clip(inputs, -LARGEST_INPUT, LARGEST_INPUT)
         told = mlp(self.predictor if predictor is None else predictor, inputs, activate="relu")
-        truth = jax.lax.stop_gradient(mlp(self.target, inputs, activate="relu"))
+        truth = jax.lax.stop_gradient(mlp(self.target, inputs, activate="tanh"))
         return jnp.mean(jnp.square(told - truth), axis=-1)
 
     def learn(self, evidence: Float[Array, "N D"], seen: Bool[Array, "N"]) -> Self:
@@ -203,7 +204,7 @@ def distillation_bonus(
     key_target, key_predictor = jax.random.split(key)
     predictor = mlp_init(key_predictor, (size, *hidden, outputs))
     return DistillationBonus(
-        target=mlp_init(key_target, (size, *hidden, outputs)),
+        target=_bent_network(key_target, (size, *hidden, outputs)),
         predictor=predictor,
         optimiser=_adam(1e-3).init(predictor),
         inputs=no_moments((size,)),
@@ -213,6 +214,17 @@ def distillation_bonus(
         steps=steps,
         name=name,
     )
+
+
+def _bent_network(key: jax.Array, sizes: tuple[int, ...]) -> list[Any]:
+    """A network with steep hidden layers and scattered biases."""
+    key_layers, key_biases = jax.random.split(key)
+    layers = mlp_init(key_layers, sizes, hidden_scale=3.0)
+    keys = jax.random.split(key_biases, len(layers))
+    return [
+        {**layer, "bias": jax.random.normal(k, layer["bias"].shape, jnp.float32)}
+        for layer, k in zip(layers, keys, strict=True)
+    ]
 
 
 def _adam(learning_rate: Any) -> optax.GradientTransformation:
