@@ -47,17 +47,29 @@ def read_design_csv(path: str | os.PathLike[str], model: TabularModel) -> np.nda
     """
     file = Path(path)
     try:
-        rows = list(csv.reader(io.StringIO(file.read_text(encoding="utf-8"))))
-    except (OSError, ValueError, csv.Error) as error:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
         raise InputError(f"{file.name} cannot be read as a designed reward: {error}") from error
+    return parse_design(text, model, file.name)
+
+
+def parse_design(text: str, model: TabularModel, name: str) -> np.ndarray:
+    """The reward `[S, A]` in the text of such a file; `name` is what messages call it.
+
+    Raises as `read_design_csv`.
+    """
+    try:
+        rows = list(csv.reader(io.StringIO(text)))
+    except csv.Error as error:
+        raise InputError(f"{name} cannot be read as a designed reward: {error}") from error
     if not rows or tuple(rows[0]) != HEADER:
-        raise InputError(f"{file.name}: the first line must read {','.join(HEADER)}")
+        raise InputError(f"{name}: the first line must read {','.join(HEADER)}")
     names = {model.action_name(action): action for action in range(model.num_actions)}
     reward = np.full((model.num_states, model.num_actions), np.nan)
     for number, row in enumerate(rows[1:], 2):
         if not row:
             continue
-        where = f"{file.name}, line {number}"
+        where = f"{name}, line {number}"
         if len(row) != len(HEADER):
             raise InputError(f"{where}: {len(row)} fields instead of {len(HEADER)}")
         state, _, action, value = row
