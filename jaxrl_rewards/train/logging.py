@@ -15,6 +15,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from jaxrl_rewards.core.errors import InputError, WriteError
+from jaxrl_rewards.core.extras import require_package
 from jaxrl_rewards.core.files import atomic_write_bytes, jsonable, writing
 from jaxrl_rewards.core.json_files import parse_json
 from jaxrl_rewards.core.jsonl import JsonlWriter
@@ -145,12 +146,9 @@ class TensorBoardLog:
 
     def __init__(self, folder: str | os.PathLike[str], *, from_update: int = 0):
         """Write to `folder`; events of updates from `from_update` on are marked as replaced."""
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError:
-            raise InputError(
-                "log 'tensorboard' needs tensorboardX: install jaxrl-rewards[log] or leave it out"
-            ) from None
+        require_package("tensorboardX", "the log 'tensorboard'")
+        from tensorboardX import SummaryWriter
+
         self._writer = SummaryWriter(os.fspath(folder), purge_step=from_update or None)
 
     def write(self, row: Row) -> None:
