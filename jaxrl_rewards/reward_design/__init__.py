@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from jaxrl_rewards.reward_design.barfi_offline import (
         OfflineConfig,
         OfflineResult,
+        clone_behaviour,
         fit_offline,
         importance_weights,
         log_likelihood,
@@ -128,6 +129,7 @@ __all__ = [
     "barfi_hypergradient",
     "check_episodes",
     "check_reward",
+    "clone_behaviour",
     "conjugate_gradient",
     "conjugate_gradients",
     "cosine",
@@ -217,6 +219,7 @@ if not TYPE_CHECKING:
             "barfi_offline": (
                 "OfflineConfig",
                 "OfflineResult",
+                "clone_behaviour",
                 "fit_offline",
                 "importance_weights",
                 "log_likelihood",

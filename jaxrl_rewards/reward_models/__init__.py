@@ -6,6 +6,17 @@ from jaxrl_rewards.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from jaxrl_rewards.reward_models import messages
+    from jaxrl_rewards.reward_models.implicit import (
+        batch_normalise,
+        check_outcomes,
+        groups,
+        implicit_cross_entropy,
+        implicit_logits,
+        implicit_preference,
+        implicit_rewards,
+        log_ratios,
+        pairwise_accuracy,
+    )
     from jaxrl_rewards.reward_models.messages.characters import (
         TextNetwork,
         apply_text_network,
@@ -55,19 +66,28 @@ __all__ = [
     "TextModelState",
     "TextNetwork",
     "apply_text_network",
+    "batch_normalise",
+    "check_outcomes",
     "classification_reward",
     "count_penalty",
     "encode_texts",
     "find_classification_label",
     "find_ranking_label",
     "group_messages",
+    "groups",
+    "implicit_cross_entropy",
+    "implicit_logits",
+    "implicit_preference",
+    "implicit_rewards",
     "init_score_moments",
     "init_text_network",
     "labels_disagree",
+    "log_ratios",
     "make_classifier",
     "make_ranker",
     "messages",
     "next_annotation_batch",
+    "pairwise_accuracy",
     "parse_classification_label",
     "parse_ranking_label",
     "ranking_loss",
@@ -83,6 +103,17 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         {
+            "implicit": (
+                "batch_normalise",
+                "check_outcomes",
+                "groups",
+                "implicit_cross_entropy",
+                "implicit_logits",
+                "implicit_preference",
+                "implicit_rewards",
+                "log_ratios",
+                "pairwise_accuracy",
+            ),
             "messages.characters": (
                 "TextNetwork",
                 "apply_text_network",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from jaxrl_rewards.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from jaxrl_rewards.rewards import text
     from jaxrl_rewards.rewards.base import (
         FunctionReward,
         Renamed,
@@ -102,13 +103,6 @@ if TYPE_CHECKING:
         point_binary_reward,
         point_in_box,
     )
-    from jaxrl_rewards.rewards.text import (
-        answer_of,
-        format_box,
-        format_reward,
-        parse_box,
-        score_completion,
-    )
 
 __all__ = [
     "ActionRate",
@@ -155,7 +149,6 @@ __all__ = [
     "action_rate_reward",
     "action_size_reward",
     "amp_style_reward",
-    "answer_of",
     "box_centre",
     "box_size",
     "centre_distance",
@@ -169,8 +162,6 @@ __all__ = [
     "distillation_bonus",
     "exponential_kernel",
     "fixed_variance_reward",
-    "format_box",
-    "format_reward",
     "gaussian_coverage_reward",
     "gaussian_coverage_reward_safe",
     "gaussian_point_at",
@@ -191,7 +182,6 @@ __all__ = [
     "normalise_terms",
     "normalised_total",
     "novelty_of_count",
-    "parse_box",
     "point_binary_reward",
     "point_in_box",
     "potential_shaping",
@@ -203,8 +193,8 @@ __all__ = [
     "reward_term",
     "root_error",
     "scheduled",
-    "score_completion",
     "shaping_reward",
+    "text",
     "update_term_statistics",
     "usable",
     "weight_at",
@@ -313,6 +303,6 @@ if not TYPE_CHECKING:
                 "point_binary_reward",
                 "point_in_box",
             ),
-            "text": ("answer_of", "format_box", "format_reward", "parse_box", "score_completion"),
         },
+        submodules=("text",),
     )

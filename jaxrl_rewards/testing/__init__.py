@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 from jaxrl_rewards.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from jaxrl_rewards.testing import conformance
+    from jaxrl_rewards.testing import conformance, identities
     from jaxrl_rewards.testing.conformance import Subject, conform
 
 __all__ = [
     "Subject",
     "conform",
     "conformance",
+    "identities",
 ]
 
 if not TYPE_CHECKING:
@@ -20,5 +21,5 @@ if not TYPE_CHECKING:
         {
             "conformance": ("Subject", "conform"),
         },
-        submodules=("conformance",),
+        submodules=("conformance", "identities"),
     )

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import os
 import pkgutil
 import subprocess
@@ -103,7 +104,9 @@ def test_every_public_definition_is_offered_by_a_package(folder):
             package = importlib.import_module(".".join(("jaxrl_rewards", *parts[:depth])))
             offered |= set(package.__all__)
             for name in package.__all__:
-                offered |= set(getattr(getattr(package, name), "__all__", ()))
+                thing = getattr(package, name)
+                if inspect.ismodule(thing):
+                    offered |= set(getattr(thing, "__all__", vars(thing)))
         missing += [f"{place}: {name}" for name in names if name not in offered]
     assert not missing, missing
 

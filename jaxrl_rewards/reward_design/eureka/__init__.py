@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         pairs_to_ask,
         read_preferences,
     )
+    from jaxrl_rewards.reward_design.eureka.kept_trainings import KeptTrainings
     from jaxrl_rewards.reward_design.eureka.lockstep import (
         Bench,
         Found,
@@ -78,6 +79,7 @@ __all__ = [
     "Context",
     "EvolutionProposer",
     "Found",
+    "KeptTrainings",
     "Preference",
     "Proposal",
     "Proposer",
@@ -150,6 +152,7 @@ if not TYPE_CHECKING:
                 "pairs_to_ask",
                 "read_preferences",
             ),
+            "kept_trainings": ("KeptTrainings",),
             "lockstep": (
                 "Bench",
                 "Found",

@@ -3,6 +3,7 @@
 from jaxrl_rewards.reward_design.explicable.adaptive import AdaptiveTeacher
 from jaxrl_rewards.reward_design.explicable.design_files import (
     draw_design,
+    parse_design,
     read_design_csv,
     write_design_csv,
 )
@@ -98,6 +99,7 @@ __all__ = [
     "informativeness_exprd",
     "make_sampler",
     "optimal_values",
+    "parse_design",
     "play",
     "policy_matrices",
     "policy_values",

@@ -59,12 +59,15 @@ if TYPE_CHECKING:
         run_tape,
         stack_tapes,
     )
+    from jaxrl_rewards.reward_design.programs.terms import ProgramCut, ProgramTerm, program_terms
 
 __all__ = [
     "Expression",
     "Program",
+    "ProgramCut",
     "ProgramError",
     "ProgramReward",
+    "ProgramTerm",
     "Slot",
     "Slots",
     "StateQuantities",
@@ -88,6 +91,7 @@ __all__ = [
     "print_expression",
     "print_program",
     "program_of",
+    "program_terms",
     "protect",
     "reduce_lanes",
     "require_known",
@@ -143,5 +147,6 @@ if not TYPE_CHECKING:
             "reward": ("ProgramReward",),
             "slots": ("Slot", "Slots", "compile_slots", "program_of", "run_slots", "slots_of"),
             "tape": ("Tape", "compile_tape", "empty_tape", "run_tape", "stack_tapes"),
+            "terms": ("ProgramCut", "ProgramTerm", "program_terms"),
         },
     )
