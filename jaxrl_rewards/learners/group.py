@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from jaxrl_rewards.core import Env, Trajectories, record
+from jaxrl_rewards.core import Env, Record, Trajectories, record
 from jaxrl_rewards.credit.group import reward_spread
 from jaxrl_rewards.credit.outcome import Credit, answer_scores, group_relative
 from jaxrl_rewards.learners.acting import acting, actor_policy, unrolled, valid_actions
@@ -87,7 +87,7 @@ class GroupConfig:
 
 
 @record
-class GroupHParams:
+class GroupHParams(Record):
     """Sweepable numbers; every leaf may be an array with a `vmap` axis, or a schedule."""
 
     env_params: Any
@@ -305,7 +305,7 @@ def _credited(advantage: Any, played: Trajectories) -> Array:
 
 
 @record
-class GroupBatch:
+class GroupBatch(Record):
     """Answers with their credit; leaves `[P, G, ...]`."""
 
     played: Trajectories
