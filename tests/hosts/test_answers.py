@@ -11,6 +11,7 @@ from hypothesis import given, settings
 
 from jaxrl_rewards.rewards.text import AnswerReward, extract_answer, same_answer
 from jaxrl_rewards.rewards.text.compare import read_value
+from jaxrl_rewards.rewards.text.extract import NUMBER, last_number
 
 PAIRS = json.loads((Path(__file__).parent / "answer_pairs.json").read_text(encoding="utf-8"))
 
@@ -111,6 +112,14 @@ def test_options_of_extraction():
     assert strict("\\boxed{5}", {"answer": "5"}).total == 2.0
     with pytest.raises(ValueError, match=r"\['box'\] are no methods"):
         AnswerReward(methods=("box",))
+
+
+@settings(max_examples=300)
+@given(st.text(st.sampled_from("0123,.- a)"), max_size=30))
+def test_the_last_number_is_the_last_of_all(text):
+    """The shortcut to the end of the text finds what a search from its begin finds."""
+    every = NUMBER.findall(text)
+    assert last_number(text) == (every[-1] if every else None)
 
 
 @settings(max_examples=300)
