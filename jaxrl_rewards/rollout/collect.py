@@ -47,6 +47,9 @@ class Policy(NamedTuple):
     """`(carry, done [B]) -> carry`: memory of an episode's start where `done`."""
     value: Callable[[Any, Any], Float[Array, "B"]] | None = None
     """`(obs, carry) -> V [B]`; None without a critic."""
+    read: Callable[[Any, Any], Any] | None = None
+    """`(obs [B, T, ...], valid [B, T]) -> carry [B, ...]`: memory after the first `valid`
+    observations of an episode, in one pass; None where there is no such pass."""
 
 
 @record
@@ -107,7 +110,7 @@ def collect(
         if time_limits == "termination":
             nxt = nxt.replace(terminated=nxt.done)
         carry = policy.restart(decision.carry, nxt.done)
-        position = _position(
+        position = position_of(
             obs, decision, nxt, env.alive(worlds.timestep), _value_at_cut(policy, nxt, decision)
         )
         if not keep_info:
@@ -152,7 +155,7 @@ def turns_by_forcing(played: Trajectories) -> Array:
     return jnp.where(spoken, count - 1, -1)
 
 
-def _position(
+def position_of(
     obs: Any, decision: Decision, nxt: TimeStep, alive: Array, value_at_cut: Any
 ) -> Trajectories:
     """One step of every world as a record."""

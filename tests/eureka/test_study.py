@@ -172,7 +172,11 @@ def test_the_command_searches_listens_and_writes(monkeypatch, tmp_path, capsys):
     assert (tmp_path / "best.txt").read_text().strip() in capsys.readouterr().out
     assert len((tmp_path / "proposals.jsonl").read_text().splitlines()) == 6
     again = [*flags, "--proposer", "replay", "--recording", str(tmp_path / "proposals.jsonl")]
-    assert TRAIN.main([*again, *more[:2]]) == 0
+    assert TRAIN.main([*again, *more[:2], "--out", str(tmp_path / "again")]) == 0
+    with pytest.raises(InputError, match="holds a search; go on with it by --resume"):
+        TRAIN.main([*flags, *more])
+    with pytest.raises(InputError, match="candidates = 3, now it is 4"):
+        TRAIN.main(["--candidates", "4", *flags[2:], *more, "--resume"])
 
 
 @pytest.mark.slow

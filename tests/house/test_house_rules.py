@@ -18,7 +18,14 @@ WORLDS = REPOSITORY / "envs" / "jaxrl_envs"
 FOUNDATION = {"core"}
 KERNELS = {"rewards", "reward_models", "credit", "losses", "networks"}
 LEARNING = {"rollout", "learners", "reward_design"}
-ORDER = [FOUNDATION, KERNELS, LEARNING, {"train", "testing"}, {"studies"}, {"cli", "commands"}]
+ORDER = [
+    FOUNDATION,
+    KERNELS,
+    LEARNING | {"hosts"},
+    {"train", "testing"},
+    {"studies"},
+    {"cli", "commands"},
+]
 MAY_IMPORT_WORLDS = {"studies", "cli", "commands", "envs"}
 
 
