@@ -26,6 +26,10 @@ def _grid(layout: str, summary: str) -> Entry:
     return Entry("jaxrl_envs.control:GridWorld", summary, (("layout", layout),))
 
 
+def _language(task: str, summary: str) -> Entry:
+    return Entry("jaxrl_envs.language:world", summary, (("task", task),))
+
+
 _ENTRIES: dict[str, Entry] = {
     "CartPole-v1": Entry("jaxrl_envs.control:CartPole", "balance a pole on a cart"),
     "Pendulum-v1": Entry("jaxrl_envs.control:Pendulum", "swing a pendulum up with a weak motor"),
@@ -75,6 +79,12 @@ _ENTRIES: dict[str, Entry] = {
         "jaxrl_envs.retarget.planar_env:PlanarRetarget", "the same in a plane, in miniature"
     ),
     "gui-ground": Entry("jaxrl_envs.gui:GuiGround", "point at or outline an element of a screen"),
+    "language-arithmetic": _language("arithmetic", "add long numbers, carries written out"),
+    "language-modular-chain": _language("modular-chain", "chains of operations modulo a prime"),
+    "language-countdown": _language("countdown", "reach a number from given ones"),
+    "language-graph-path": _language("graph-path", "find a way through a directed graph"),
+    "language-planted-sequence": _language("planted-sequence", "hit upon a hidden word"),
+    "language-key-tokens": _language("key-tokens", "write the right letters at hidden places"),
 }
 
 
