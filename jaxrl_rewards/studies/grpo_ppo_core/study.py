@@ -14,6 +14,7 @@ from jaxrl_rewards.studies.api import Study, StudyResult
 from jaxrl_rewards.studies.grpo_ppo_core.bandit import ANSWERS, PROMPTS, train_bandit
 from jaxrl_rewards.studies.grpo_ppo_core.claim import CLAIMS, GROUP_METHODS, SOLVED, claim
 from jaxrl_rewards.studies.grpo_ppo_core.exact import identities, time_limit_value
+from jaxrl_rewards.studies.grpo_ppo_core.train import TRAIN
 from jaxrl_rewards.studies.shared.arms import Trained, per_seed, train_arms
 from jaxrl_rewards.studies.shared.panels import percent
 from jaxrl_rewards.studies.shared.sizes import at_least
@@ -164,6 +165,7 @@ STUDY = Study(
         "jaxrl_rewards.learners.make_ppo",
         "jaxrl_rewards.learners.make_grpo",
     ),
+    train=TRAIN,
     worlds=("CartPole-v1", "Acrobot-v1", "Pendulum-v1"),
     quick={
         "seeds": 2,
