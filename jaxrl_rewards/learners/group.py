@@ -152,52 +152,21 @@ def make_group(
     config = config or GroupConfig()
     check_world(env, hparams)
     head = action_head(env.spec.action_space)
-    network = network or mlp_actor_critic(
-        env.spec.observation_space,
-        head.size,
-        hidden=tuple(config.hidden),
-        activate=config.activation,
-    )
+    network = network or _default_network(env, config, head.size)
     sample = sample or independent(env, config.num_prompts, config.group_size, config.horizon)
-    if credit is None and config.group_size < 2:
-        raise ValueError(
-            f"group_size={config.group_size} teaches nothing: an answer is compared with the "
-            "others of its group; use at least 2, or another credit"
-        )
-    credit = credit or group_relative()
-    hparams = hparams or GroupHParams(env_params=env.default_params())
-    if initial_params is not None:
-        hparams = hparams.replace(initial_params=jax.tree.map(jnp.asarray, initial_params))
+    credit = credit or _default_credit(config)
+    hparams = _given_hparams(env, hparams, initial_params)
     optimiser = adam(1e-8)
-    objective = Objective(loss, aggregate, kl)
-    learn = passes_over_answers(config, network, head, objective, optimiser)
+    learn = passes_over_answers(config, network, head, Objective(loss, aggregate, kl), optimiser)
 
     def init(key: jax.Array, hparams: GroupHParams) -> LearnerState:
-        key_params, key_run = jax.random.split(key)
-        params = hparams.initial_params
-        params = network.init(key_params) if params is None else params
-        models = {"reference": jax.tree.map(jnp.copy, params)}
-        if partner is not None:
-            models["partner"] = partner.init(jax.random.fold_in(key_params, 1), params)
-        return LearnerState(
-            params=params,
-            opt_state=optimiser.init(params),
-            normaliser={"temperature": at_step(hparams, 0).temperature},
-            models=models,
-            skipped=jnp.zeros((), jnp.int32),
-            key=key_run,
-            step=jnp.zeros((), jnp.int32),
-        )
+        return _first_state(key, hparams, network, optimiser, partner)
 
     def update(state: LearnerState, hparams: GroupHParams) -> tuple[LearnerState, Metrics]:
         now = at_step(hparams, state.step)
         key = jax.random.fold_in(state.key, state.step)
         policy = actor_policy(state.params, network, head, env.spec, now.temperature)
-        played = sample(key, policy, now.env_params)
-        whole = ~jnp.any(played.broken, axis=-1, keepdims=True)  # else there is no score
-        played = played.replace(
-            own=played.own & whole, valid=valid_actions(env.spec, played.obs, lead=3)
-        )
+        played = _judgeable(sample(key, policy, now.env_params), env)
         reward, keep = _scored(score(played, state.models, now), played)
         advantage = _credited(credit(played, reward, keep, now), played)
         reference = log_probs(state.models["reference"], network, head, played, now.temperature)
@@ -216,14 +185,78 @@ def make_group(
             step=state.step + 1,
         ), {**metrics, **answer_metrics(played, reward, keep)}
 
-    act = acting(
+    act = _tempered_acting(network, head, env)
+    return Learner(init, update, config.num_prompts * config.group_size, hparams, act)
+
+
+def _first_state(
+    key: jax.Array,
+    hparams: GroupHParams,
+    network: ActorCritic,
+    optimiser: optax.GradientTransformation,
+    partner: Partner | None,
+) -> LearnerState:
+    """Fresh or given parameters, their copy as the reference, and the partner's model."""
+    key_params, key_run = jax.random.split(key)
+    params = hparams.initial_params
+    params = network.init(key_params) if params is None else params
+    models = {"reference": jax.tree.map(jnp.copy, params)}
+    if partner is not None:
+        models["partner"] = partner.init(jax.random.fold_in(key_params, 1), params)
+    return LearnerState(
+        params=params,
+        opt_state=optimiser.init(params),
+        normaliser={"temperature": at_step(hparams, 0).temperature},
+        models=models,
+        skipped=jnp.zeros((), jnp.int32),
+        key=key_run,
+        step=jnp.zeros((), jnp.int32),
+    )
+
+
+def _judgeable(played: Trajectories, env: Env) -> Trajectories:
+    """Answers with their valid actions; one with a broken step has no score, and none is own."""
+    whole = ~jnp.any(played.broken, axis=-1, keepdims=True)
+    return played.replace(own=played.own & whole, valid=valid_actions(env.spec, played.obs, lead=3))
+
+
+def _tempered_acting(network: ActorCritic, head: ActionHead, env: Env) -> Any:
+    """Acting at the temperature that answers are sampled with."""
+    return acting(
         network,
         head,
         env.spec,
         lambda state, obs: obs,
         lambda state, output: head.temper(output, state.normaliser["temperature"]),
     )
-    return Learner(init, update, config.num_prompts * config.group_size, hparams, act)
+
+
+def _default_network(env: Env, config: GroupConfig, size: int) -> ActorCritic:
+    """An MLP over the flattened observation, with `size` policy outputs."""
+    return mlp_actor_critic(
+        env.spec.observation_space,
+        size,
+        hidden=tuple(config.hidden),
+        activate=config.activation,
+    )
+
+
+def _default_credit(config: GroupConfig) -> Credit:
+    """GRPO's; ValueError for groups of one, in which it is always 0."""
+    if config.group_size < 2:
+        raise ValueError(
+            f"group_size={config.group_size} teaches nothing: an answer is compared with the "
+            "others of its group; use at least 2, or another credit"
+        )
+    return group_relative()
+
+
+def _given_hparams(env: Env, hparams: GroupHParams | None, initial_params: Any) -> GroupHParams:
+    """The hyper-parameters given or the usual ones, with `initial_params` where given."""
+    hparams = hparams or GroupHParams(env_params=env.default_params())
+    if initial_params is None:
+        return hparams
+    return hparams.replace(initial_params=jax.tree.map(jnp.asarray, initial_params))
 
 
 def _check_parts(**parts: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -11,6 +12,9 @@ from typing import Any, TypeVar
 from jaxrl_rewards.core.errors import InputError
 
 T = TypeVar("T")
+
+SMALLEST, LARGEST = 1.2e-38, 3.4e38
+"""Beyond these a number is 0 or infinite as a float32."""
 
 
 def parse(
@@ -121,6 +125,10 @@ def _number(text: str, kind: Any, option: str) -> str:
         needed = "a whole number" if kind is int else "a number"
         raise InputError(f"{option} needs {needed}, got {text!r}") from None
     if kind is float:
+        if math.isfinite(value) and value != 0 and not SMALLEST <= abs(value) <= LARGEST:
+            raise InputError(
+                f"{option} needs a number that 32 bits hold (up to {LARGEST:.0e}), got {text}"
+            )
         return text
     if not value.is_integer():
         raise InputError(f"{option} needs a whole number, got {text!r}")

@@ -185,7 +185,7 @@ def test_options_of_nested_settings_are_known_by_their_prefix():
         parse(RetargetTask, ["--env.charakter", "mouse"], prog="x", description="x", prefixes=True)
 
 
-def test_every_command_of_the_readme_is_understood():
+def test_every_training_in_readme_and_pages_is_understood():
     """Its options exist; what it would do is not done."""
     from jaxrl_rewards.commands.reward_options import split_reward_options
     from jaxrl_rewards.commands.train_ppo import PPOTask
@@ -194,8 +194,9 @@ def test_every_command_of_the_readme_is_understood():
     from jaxrl_rewards.train.arguments import _checked, _flags
 
     kinds = {"ppo": (PPOTask, None), "retarget": (RetargetTask, ""), "eureka": (EurekaTask, None)}
-    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    found = re.findall(r"jaxrl-rewards train (ppo|retarget|eureka)\b([^`\n;#>]*)", readme)
+    pages = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs" / "pages").rglob("*.md"))]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in pages)
+    found = re.findall(r"jaxrl-rewards train (ppo|retarget|eureka)\b([^`\n;#>]*)", text)
     assert len(found) >= 10
     for name, rest in found:
         kind, prefix = kinds[name]

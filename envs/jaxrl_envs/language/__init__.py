@@ -10,11 +10,11 @@ env = TokenWorld(task)                                # the same as a world, tok
 from jaxrl_envs.language.arithmetic import Arithmetic
 from jaxrl_envs.language.chain import ModularChain
 from jaxrl_envs.language.countdown import Countdown
-from jaxrl_envs.language.env import TokenParams, TokenState, TokenWorld, step_ends, turns
+from jaxrl_envs.language.env import TokenParams, TokenState, TokenWorld, turns
 from jaxrl_envs.language.graph import GraphPath
 from jaxrl_envs.language.key_tokens import KeyTokens
 from jaxrl_envs.language.planted import PlantedSequence
-from jaxrl_envs.language.task import Prompts, Reader, StepLabels, TokenTask, per_step
+from jaxrl_envs.language.task import Prompts, Reader, StepLabels, TokenTask
 from jaxrl_envs.language.tokens import TEXT, Vocabulary, letters
 
 TASKS = {
@@ -47,8 +47,6 @@ __all__ = [
     "TokenWorld",
     "Vocabulary",
     "letters",
-    "per_step",
-    "step_ends",
     "turns",
     "world",
 ]

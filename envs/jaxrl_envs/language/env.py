@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from jaxrl_envs.language.parts import prompt_of_part
 from jaxrl_envs.language.task import Reader, TokenTask
@@ -77,7 +77,8 @@ class TokenWorld:
     - Reward terms: `correct` (the verifier, weight 1), and with weight 0 `sound_step` (the exact
       oracle of steps) and `length`.
     - Termination: the end token, or where answers have full length their last token. Truncation:
-      `max_steps`, prompt included where it is spelt out.
+      `max_steps` (prompt included where it is spelt out), or an answer of `task.answer_size` tokens
+      without an end.
     - `part`: "train" or "test" asks only problems of that part (`language.parts`).
     - `info["step"]`: number of the step that the token just written belongs to, -1 in prompts; see
       `turns`.
@@ -161,7 +162,7 @@ class TokenWorld:
             terms=out.terms,
             applicable=out.applicable,
             terminated=reader.ended,
-            truncated=nxt.time >= params.max_steps,
+            truncated=(nxt.time >= params.max_steps) | (reader.length >= self.task.answer_size),
             final_obs=obs,
             info={"step": jnp.where(inside, state.reader.step, -1)},
             chosen=~forced,
@@ -177,11 +178,3 @@ class TokenWorld:
 def turns(played: Trajectories) -> Int[Array, "*lead T"]:
     """Decision units are the written steps: for samplers, `independent(..., turns=turns)`."""
     return jnp.where(played.alive, played.info["step"], -1)
-
-
-def step_ends(played: Trajectories) -> Bool[Array, "*lead T"]:
-    """Where a step ended, the last position of every decision unit."""
-    following = jnp.concatenate(
-        [played.turn[..., 1:], jnp.full_like(played.turn[..., :1], -1)], axis=-1
-    )
-    return (played.turn >= 0) & (following != played.turn)

@@ -231,15 +231,6 @@ class TokenTask:
         )
 
 
-def per_step(
-    values: Float[Array, "T"], end: Bool[Array, "T"], limit: int
-) -> tuple[Array, Bool[Array, "S"]]:
-    """`(values [limit], mask [limit])`: what stands at the ends of the first `limit` steps."""
-    place = jnp.where(end, jnp.cumsum(end) - 1, limit)
-    found = jnp.zeros((limit,), values.dtype).at[place].set(values, mode="drop")
-    return found, jnp.arange(limit) < jnp.sum(end)
-
-
 def _where(condition: Array, one: Any, other: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
 
