@@ -81,6 +81,7 @@ def make_learner(
             group_size=task.answers,
             num_epochs=task.epochs,
             num_minibatches=task.minibatches,
+            num_microbatches=task.microbatches,
         ),
         network=network,
         sample=token_answers(

@@ -61,7 +61,7 @@ class LanguageTask:
     """Questions per update."""
     answers: int = 8
     """Answers to each question."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     """Adam's step size with the reward."""
     advantage: str = "grpo"
     """How answers of a group are compared: grpo, dr_grpo, rloo, pass_at_k, reinforce_plus_plus."""
@@ -81,6 +81,8 @@ class LanguageTask:
     """Passes over the answers of an update."""
     minibatches: int = 1
     """Parts of a pass; must divide prompts."""
+    microbatches: int = 1
+    """Parts in which a minibatch is computed, to save memory; must divide its prompts."""
     mixed_only: bool = True
     """Leave out questions whose answers all score alike (dynamic sampling)."""
     reward_weights: str = "{}"
@@ -103,10 +105,14 @@ TRANSIENT = ("out", "resume")
 """Settings that do not change what is learnt."""
 
 
+COUNTS = ("updates", "prompts", "epochs", "minibatches", "microbatches", "chunk",
+          "evaluation_questions", "warm_start_batch", "evaluate_every",
+          "checkpoint_every")  # fmt: skip
+
+
 def check(task: LanguageTask) -> None:
     """InputError for a number out of range or an unknown name."""
-    for name in ("updates", "prompts", "epochs", "minibatches", "chunk", "evaluation_questions",
-                 "warm_start_batch", "evaluate_every", "checkpoint_every"):  # fmt: skip
+    for name in COUNTS:
         value = getattr(task, name)
         if value is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
@@ -118,6 +124,11 @@ def check(task: LanguageTask) -> None:
         )
     if task.prompts % task.minibatches:
         raise InputError(f"--minibatches {task.minibatches} must divide --prompts {task.prompts}")
+    if task.prompts // task.minibatches % task.microbatches:
+        raise InputError(
+            f"--microbatches {task.microbatches} must divide a minibatch's "
+            f"{task.prompts // task.minibatches} prompts"
+        )
     for name in ("learning_rate", "warm_start_rate", "clip_low", "clip_high", "temperature"):
         value = getattr(task, name)
         if not 0 < value < math.inf:
