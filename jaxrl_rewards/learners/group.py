@@ -73,16 +73,28 @@ class GroupConfig:
     """Passes over the answers per update (the paper's inner steps)."""
     num_minibatches: int = 1
     """Parts of each pass, of whole prompts, shuffled; must divide num_prompts."""
+    num_microbatches: int = 1
+    """Parts in which a minibatch is computed, one after the other: memory holds the activations of
+    one, the gradient is the whole minibatch's. Must divide its prompts; more than 1 costs a further
+    forward pass."""
     hidden: tuple[int, ...] = (64, 64)
     """Hidden widths of the default policy."""
     activation: str = "tanh"
     """Activation of the default policy."""
 
     def __post_init__(self):
-        at_least_one(self, "num_prompts", "group_size", "num_epochs", "num_minibatches")
+        at_least_one(
+            self, "num_prompts", "group_size", "num_epochs", "num_minibatches", "num_microbatches"
+        )
         if self.num_prompts % self.num_minibatches:
             raise ValueError(
                 f"num_minibatches={self.num_minibatches} must divide num_prompts={self.num_prompts}"
+            )
+        prompts = self.num_prompts // self.num_minibatches
+        if prompts % self.num_microbatches:
+            raise ValueError(
+                f"num_microbatches={self.num_microbatches} must divide a minibatch's {prompts} "
+                "prompts"
             )
 
 
@@ -325,11 +337,15 @@ def passes_over_answers(
 ) -> Callable[..., tuple[Any, Any, Array, Metrics]]:
     """`(key, state, batch, now) -> (params, opt_state, refused steps, metrics)`."""
 
+    def gradient(params: Any, part: GroupBatch, now: Any) -> tuple[Any, Metrics]:
+        if config.num_microbatches == 1:
+            loss = jax.grad(group_loss, has_aux=True)
+            return loss(params, part, network, head, objective, now)
+        return summed_gradient(params, part, network, head, objective, now, config.num_microbatches)
+
     def minibatch_step(carry: tuple, part: GroupBatch, now: Any) -> tuple[tuple, Metrics]:
         params, opt_state, refused = carry
-        grads, metrics = jax.grad(group_loss, has_aux=True)(
-            params, part, network, head, objective, now
-        )
+        grads, metrics = gradient(params, part, now)
         own = jnp.any(part.played.own)
         kept = jnp.any(part.played.own & part.keep[:, None, None])
         step = guarded_step(
@@ -371,6 +387,41 @@ def group_loss(
     """Aggregate of policy loss + β · KL to the reference, over the answers' own tokens."""
     log_prob = log_probs(params, network, head, batch.played, now.temperature)
     return token_objective(log_prob, batch, objective, now)
+
+
+def summed_gradient(
+    params: Any,
+    batch: GroupBatch,
+    network: ActorCritic,
+    head: ActionHead,
+    objective: Objective,
+    now: Any,
+    count: int,
+) -> tuple[Any, Metrics]:
+    """The gradient of `group_loss`, part by part; exact for every loss and aggregate.
+
+    All log-probabilities come first, then the loss's slope in them with the whole batch in view,
+    then each part's pull on the parameters.
+    """
+    parts = jax.tree.map(lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:]), batch)
+
+    def told(params: Any, part: GroupBatch) -> Float[Array, "P G T K"]:
+        return log_probs(params, network, head, part.played, now.temperature)
+
+    log_prob = jax.lax.map(lambda part: told(params, part), parts)
+    whole = log_prob.reshape(-1, *log_prob.shape[2:])
+    slope, metrics = jax.grad(token_objective, has_aux=True)(whole, batch, objective, now)
+
+    def add(total: Any, inputs: tuple[GroupBatch, Array]) -> tuple[Any, None]:
+        part, pull = inputs
+        _, back = jax.vjp(lambda params: told(params, part), params)
+        return jax.tree.map(lambda sum, more: sum + more, total, back(pull)[0]), None
+
+    wide = jax.tree.map(
+        lambda p: jnp.zeros(p.shape, jnp.promote_types(p.dtype, jnp.float32)), params
+    )
+    grads, _ = jax.lax.scan(add, wide, (parts, slope.reshape(log_prob.shape)))
+    return jax.tree.map(lambda grad, p: grad.astype(p.dtype), grads, params), metrics
 
 
 def token_objective(
