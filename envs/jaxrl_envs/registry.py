@@ -38,7 +38,8 @@ _ENTRIES: dict[str, Entry] = {
     "Pendulum-v1": Entry("jaxrl_envs.control:Pendulum", "swing a pendulum up with a weak motor"),
     "MountainCar-v0": Entry("jaxrl_envs.control:MountainCar", "rock a car out of a valley"),
     "MountainCarContinuous-v0": Entry(
-        "jaxrl_envs.control:MountainCarContinuous", "rock a car out of a valley with a continuous push"
+        "jaxrl_envs.control:MountainCarContinuous",
+        "rock a car out of a valley with a continuous push",
     ),
     "Acrobot-v1": Entry("jaxrl_envs.control:Acrobot", "swing a two-link pendulum up"),
     "gridworld": _grid("four-rooms", "a map of four rooms, or any map given as `layout`"),
