@@ -147,20 +147,11 @@ def mlp_actor_critic(
     observation (a constant where `learn_std` is False); without, the actor computes it like the
     mean.
     """
-    if not hidden or min(hidden) < 1:
-        raise ValueError(f"hidden needs at least one positive width, got {hidden}")
-    activation(activate)
     critic_hidden = critic_hidden or hidden
+    same = actor_key == critic_key and critic_hidden == hidden
+    _check_mlp(hidden, activate, share_trunk, same, log_std, policy_size)
     actor_space = _part(observation_space, actor_key)
     critic_space = _part(observation_space, critic_key)
-    same_input = actor_key == critic_key
-    if share_trunk and not (same_input and critic_hidden == hidden):
-        raise ValueError("share_trunk needs one observation and one width for actor and critic")
-    if log_std is not None and (share_trunk or policy_size % 2):
-        raise ValueError(
-            f"log_std={log_std} needs separate networks and an even policy_size (means, then "
-            f"deviations), got share_trunk={share_trunk} and policy_size={policy_size}"
-        )
     means = policy_size if log_std is None else policy_size // 2
 
     def actor_input(obs):
@@ -197,6 +188,28 @@ def mlp_actor_critic(
         return actor(params, obs)[0], critic(params, obs), carry
 
     return without_memory(init, apply, actor, critic, SEPARATE)
+
+
+def _check_mlp(
+    hidden: tuple[int, ...],
+    activate: str,
+    share_trunk: bool,
+    same: bool,
+    log_std: float | None,
+    policy_size: int,
+) -> None:
+    """ValueError for what `mlp_actor_critic` cannot build; `same` says that actor and critic have
+    one input and one width."""
+    if not hidden or min(hidden) < 1:
+        raise ValueError(f"hidden needs at least one positive width, got {hidden}")
+    activation(activate)
+    if share_trunk and not same:
+        raise ValueError("share_trunk needs one observation and one width for actor and critic")
+    if log_std is not None and (share_trunk or policy_size % 2):
+        raise ValueError(
+            f"log_std={log_std} needs separate networks and an even policy_size (means, then "
+            f"deviations), got share_trunk={share_trunk} and policy_size={policy_size}"
+        )
 
 
 def _shared(inputs, policy_size, hidden, activate, prepare) -> ActorCritic:
