@@ -178,7 +178,9 @@ def watch(
         time.sleep(0.004)
     code = process.wait()
     saved = any(path.name[0].isdigit() for path in folder.glob("checkpoints/*"))
-    saved = saved or any(folder.glob("halfway/*.npz")) or any(folder.glob("trainings/*.npz"))
+    saved = (
+        saved or any(folder.glob("halfway/[!.]*.npz")) or any(folder.glob("trainings/[!.]*.npz"))
+    )
     spent = time.perf_counter() - began
     return {
         "code": code, "changes": count, "first_change": first, "saved": saved, "seconds": spent,
