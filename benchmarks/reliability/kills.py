@@ -39,7 +39,7 @@ COMMANDS = {
 }
 EARLY = 0.2
 """Share of the kills that fall into the start of a process."""
-LEAST_CHANGES = 6
+LEAST_CHANGES = 14
 """Up to so many changes in the folder a process may live, or it would never come beyond its start:
 the record of the run and its log are the first."""
 LIMIT = 900.0
