@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from jaxrl_rewards.core import Env, Trajectories, record
+from jaxrl_rewards.core import Env, Record, Trajectories, record
 from jaxrl_rewards.credit.group import reward_spread
 from jaxrl_rewards.credit.outcome import Credit, answer_scores, group_relative
 from jaxrl_rewards.learners.acting import acting, actor_policy, unrolled, valid_actions
@@ -73,21 +73,33 @@ class GroupConfig:
     """Passes over the answers per update (the paper's inner steps)."""
     num_minibatches: int = 1
     """Parts of each pass, of whole prompts, shuffled; must divide num_prompts."""
+    num_microbatches: int = 1
+    """Parts in which a minibatch is computed, one after the other: memory holds the activations of
+    one, the gradient is the whole minibatch's. Must divide its prompts; more than 1 costs a further
+    forward pass."""
     hidden: tuple[int, ...] = (64, 64)
     """Hidden widths of the default policy."""
     activation: str = "tanh"
     """Activation of the default policy."""
 
     def __post_init__(self):
-        at_least_one(self, "num_prompts", "group_size", "num_epochs", "num_minibatches")
+        at_least_one(
+            self, "num_prompts", "group_size", "num_epochs", "num_minibatches", "num_microbatches"
+        )
         if self.num_prompts % self.num_minibatches:
             raise ValueError(
                 f"num_minibatches={self.num_minibatches} must divide num_prompts={self.num_prompts}"
             )
+        prompts = self.num_prompts // self.num_minibatches
+        if prompts % self.num_microbatches:
+            raise ValueError(
+                f"num_microbatches={self.num_microbatches} must divide a minibatch's {prompts} "
+                "prompts"
+            )
 
 
 @record
-class GroupHParams:
+class GroupHParams(Record):
     """Sweepable numbers; every leaf may be an array with a `vmap` axis, or a schedule."""
 
     env_params: Any
@@ -96,7 +108,8 @@ class GroupHParams:
     clip_high: Any = 0.2
     kl_coefficient: Any = 0.04
     """β of the divergence to the reference policy, added to the loss. 0 switches it off and still
-    measures the divergence; None does without a reference: none is kept, none is evaluated."""
+    measures the divergence; None does without: no reference is evaluated, nor kept unless a
+    `score` or `partner` may read it."""
     temperature: Any = 1.0
     """Of the policy, when sampling and in every log-probability: divides categorical logits and
     multiplies a Gaussian's variance. Above 0."""
@@ -146,8 +159,8 @@ def make_group(
       partner: a model that learns beside the policy.
       initial_params: sets `hparams.initial_params`.
 
-    The state's `models` hold "reference" (the initial policy, unless `kl_coefficient` is None) and,
-    with one, "partner".
+    The state's `models` hold "reference" (the initial policy, where anything may read it) and, with
+    one, "partner".
     TypeError for a part that is no function, or gives something else.
     """
     _check_parts(sample=sample, score=score, credit=credit, loss=loss, aggregate=aggregate)
@@ -161,8 +174,10 @@ def make_group(
     optimiser = adam(1e-8)
     learn = passes_over_answers(config, network, head, Objective(loss, aggregate, kl), optimiser)
 
+    read = partner is not None or score is not outcome
+
     def init(key: jax.Array, hparams: GroupHParams) -> LearnerState:
-        return _first_state(key, hparams, network, optimiser, partner)
+        return _first_state(key, hparams, network, optimiser, partner, read)
 
     def update(state: LearnerState, hparams: GroupHParams) -> tuple[LearnerState, Metrics]:
         now = at_step(hparams, state.step)
@@ -200,14 +215,15 @@ def _first_state(
     network: ActorCritic,
     optimiser: optax.GradientTransformation,
     partner: Partner | None,
+    read: bool,
 ) -> LearnerState:
-    """Fresh or given parameters, their copy as the reference where one is used, and the partner's
-    model."""
+    """Fresh or given parameters, their copy as the reference where one is used (`read`: by others
+    than the divergence), and the partner's model."""
     key_params, key_run = jax.random.split(key)
     params = hparams.initial_params
     params = network.init(key_params) if params is None else params
     models = {}
-    if hparams.kl_coefficient is not None:
+    if read or hparams.kl_coefficient is not None:
         models["reference"] = jax.tree.map(jnp.copy, params)
     if partner is not None:
         models["partner"] = partner.init(jax.random.fold_in(key_params, 1), params)
@@ -305,7 +321,7 @@ def _credited(advantage: Any, played: Trajectories) -> Array:
 
 
 @record
-class GroupBatch:
+class GroupBatch(Record):
     """Answers with their credit; leaves `[P, G, ...]`."""
 
     played: Trajectories
@@ -325,11 +341,15 @@ def passes_over_answers(
 ) -> Callable[..., tuple[Any, Any, Array, Metrics]]:
     """`(key, state, batch, now) -> (params, opt_state, refused steps, metrics)`."""
 
+    def gradient(params: Any, part: GroupBatch, now: Any) -> tuple[Any, Metrics]:
+        if config.num_microbatches == 1:
+            loss = jax.grad(group_loss, has_aux=True)
+            return loss(params, part, network, head, objective, now)
+        return summed_gradient(params, part, network, head, objective, now, config.num_microbatches)
+
     def minibatch_step(carry: tuple, part: GroupBatch, now: Any) -> tuple[tuple, Metrics]:
         params, opt_state, refused = carry
-        grads, metrics = jax.grad(group_loss, has_aux=True)(
-            params, part, network, head, objective, now
-        )
+        grads, metrics = gradient(params, part, now)
         own = jnp.any(part.played.own)
         kept = jnp.any(part.played.own & part.keep[:, None, None])
         step = guarded_step(
@@ -371,6 +391,41 @@ def group_loss(
     """Aggregate of policy loss + β · KL to the reference, over the answers' own tokens."""
     log_prob = log_probs(params, network, head, batch.played, now.temperature)
     return token_objective(log_prob, batch, objective, now)
+
+
+def summed_gradient(
+    params: Any,
+    batch: GroupBatch,
+    network: ActorCritic,
+    head: ActionHead,
+    objective: Objective,
+    now: Any,
+    count: int,
+) -> tuple[Any, Metrics]:
+    """The gradient of `group_loss`, part by part; exact for every loss and aggregate.
+
+    All log-probabilities come first, then the loss's slope in them with the whole batch in view,
+    then each part's pull on the parameters.
+    """
+    parts = jax.tree.map(lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:]), batch)
+
+    def told(params: Any, part: GroupBatch) -> Float[Array, "P G T K"]:
+        return log_probs(params, network, head, part.played, now.temperature)
+
+    log_prob = jax.lax.map(lambda part: told(params, part), parts)
+    whole = log_prob.reshape(-1, *log_prob.shape[2:])
+    slope, metrics = jax.grad(token_objective, has_aux=True)(whole, batch, objective, now)
+
+    def add(total: Any, inputs: tuple[GroupBatch, Array]) -> tuple[Any, None]:
+        part, pull = inputs
+        _, back = jax.vjp(lambda params: told(params, part), params)
+        return jax.tree.map(lambda sum, more: sum + more, total, back(pull)[0]), None
+
+    wide = jax.tree.map(
+        lambda p: jnp.zeros(p.shape, jnp.promote_types(p.dtype, jnp.float32)), params
+    )
+    grads, _ = jax.lax.scan(add, wide, (parts, slope.reshape(log_prob.shape)))
+    return jax.tree.map(lambda grad, p: grad.astype(p.dtype), grads, params), metrics
 
 
 def token_objective(

@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxrl_rewards.core import record, static_field
+from jaxrl_rewards.core import Record, record, static_field
 
 
 @record
-class RewardOutput:
+class RewardOutput(Record):
     """What a reward says of one step."""
 
     total: Float[Array, ""]
@@ -30,7 +30,7 @@ class RewardOutput:
     applicable: dict[str, Bool[Array, ""]]
 
 
-class Reward:
+class Reward(Record):
     """Base of all rewards. Subclass `RewardTerm` (a named term), not this."""
 
     __array_ufunc__ = None  # so that NumPy numbers on the left leave the product to the reward

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxrl_rewards.core import record
+from jaxrl_rewards.core import Record, record
 from jaxrl_rewards.core.believable import believable, within_reach
 from jaxrl_rewards.rewards.base import Reward
 
 
 @record
-class TermStatistics:
+class TermStatistics(Record):
     """Count, mean and sum of squared deviations per term, over the steps where it applied."""
 
     count: dict[str, Float[Array, ""]]

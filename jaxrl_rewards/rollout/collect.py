@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrl_rewards.core import TimeStep, Trajectories, record
+from jaxrl_rewards.core import Record, TimeStep, Trajectories, record
 from jaxrl_rewards.rollout.autoreset import AutoReset
 from jaxrl_rewards.rollout.standstill import Standstill
 
@@ -53,7 +53,7 @@ class Policy(NamedTuple):
 
 
 @record
-class Worlds:
+class Worlds(Record):
     """Worlds in which a policy acts; leaves `[B, ...]`."""
 
     state: Any
