@@ -13,7 +13,7 @@ MINUTES_OTHERS ?= 14
 CHARACTERS ?= human dinosaur mouse
 WALKS := runs/retarget-demo-$(SEED)
 
-.PHONY: demo retarget-demo test test-fast lint format bench record tables notebooks clean
+.PHONY: demo retarget-demo test test-fast lint format bench record tables notebooks docs clean
 
 demo: $(STAMP)
 	$(RUN) jaxrl_rewards.cli reproduce gui_g2 --seeds 4 --out runs/demo
@@ -54,6 +54,11 @@ tables: $(STAMP)
 
 notebooks: $(STAMP)
 	$(RUN) benchmarks.notebooks
+
+# The site, into build/docs; reading it needs no network.
+docs: $(STAMP)
+	$(RUN) pip install --quiet -c constraints.txt -e ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --quiet --strict -f docs/mkdocs.yml
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

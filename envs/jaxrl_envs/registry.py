@@ -38,7 +38,8 @@ _ENTRIES: dict[str, Entry] = {
     "Pendulum-v1": Entry("jaxrl_envs.control:Pendulum", "swing a pendulum up with a weak motor"),
     "MountainCar-v0": Entry("jaxrl_envs.control:MountainCar", "rock a car out of a valley"),
     "MountainCarContinuous-v0": Entry(
-        "jaxrl_envs.control:MountainCarContinuous", "the same with a continuous push"
+        "jaxrl_envs.control:MountainCarContinuous",
+        "rock a car out of a valley with a continuous push",
     ),
     "Acrobot-v1": Entry("jaxrl_envs.control:Acrobot", "swing a two-link pendulum up"),
     "gridworld": _grid("four-rooms", "a map of four rooms, or any map given as `layout`"),
@@ -81,7 +82,7 @@ _ENTRIES: dict[str, Entry] = {
     ),
     "planar-retarget": Entry(
         "jaxrl_envs.retarget.planar_env:PlanarRetarget",
-        "the same in a plane, in miniature",
+        "a flat figure under physics that follows them, small enough for a laptop",
         needs="mujoco",
     ),
     "gui-ground": Entry("jaxrl_envs.gui:GuiGround", "point at or outline an element of a screen"),

@@ -165,17 +165,21 @@ class WeightedSum(Reward):
     def combine(self, terms: dict[str, Array], applicable: dict[str, Array]) -> Array:
         """`Σ weight_i · terms_i` over the applicable terms; any batch shape.
 
-        TypeError where a weight is a schedule that nobody has resolved.
+        NaN where a term that applies is not finite, whatever its weight; weights then have
+        derivative 0 there, not NaN, so that one broken step spoils no gradient. TypeError where a
+        weight is a schedule that nobody has resolved.
         """
-        total = jnp.zeros((), jnp.float32)
+        total, sound = jnp.zeros((), jnp.float32), jnp.ones((), bool)
         for name, weight in zip(self.names, self.weights, strict=True):
             if hasattr(weight, "is_schedule"):
                 raise TypeError(
                     f"the weight of {name!r} is a schedule; say at which update: reward.at(step), "
                     "or resolve_schedules(params, step) for a world's params"
                 )
-            total = total + weight * jnp.where(applicable[name], terms[name], 0.0)
-        return total
+            finite = jnp.isfinite(terms[name])
+            sound = sound & (finite | ~applicable[name])
+            total = total + weight * jnp.where(applicable[name] & finite, terms[name], 0.0)
+        return jnp.where(sound, total, jnp.nan)
 
     def at(self, step: Array | int) -> WeightedSum:
         """This sum with scheduled weights replaced by their values at `step`."""
