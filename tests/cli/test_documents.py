@@ -11,13 +11,13 @@ import tomllib
 import pytest
 
 from jaxrl_rewards.cli import VERBS
-from jaxrl_rewards.commands.reward_options import split_reward_options
 from jaxrl_rewards.commands.train_ppo import PPOTask
 from jaxrl_rewards.studies import slugs
 from jaxrl_rewards.studies.eureka.train.command import EurekaTask
 from jaxrl_rewards.studies.registry import trainings
 from jaxrl_rewards.studies.sparse_retargeting.train.task import RetargetTask
 from jaxrl_rewards.train.arguments import _checked, _flags
+from jaxrl_rewards.train.reward_options import split_reward_options
 from tests.cli.documents import (
     REPOSITORY,
     Block,
