@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         extract_answer,
         extract_inner,
         last_number,
+        last_number_match,
         tagged,
     )
     from jaxrl_rewards.rewards.text.groups import normalise_groups, sum_normalised, teaching_share
@@ -133,6 +134,7 @@ __all__ = [
     "is_asynchronous",
     "jitted",
     "last_number",
+    "last_number_match",
     "length_of",
     "normalise_groups",
     "overlong_reward",
@@ -173,6 +175,7 @@ if not TYPE_CHECKING:
                 "extract_answer",
                 "extract_inner",
                 "last_number",
+                "last_number_match",
                 "tagged",
             ),
             "groups": ("normalise_groups", "sum_normalised", "teaching_share"),

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxrl_rewards.commands.reward_options import split_reward_options
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.studies.grpo_ppo_core.train import KIND
 from jaxrl_rewards.studies.grpo_ppo_core.train.task import TRANSIENT, LanguageTask, check
 from jaxrl_rewards.train.arguments import parse
+from jaxrl_rewards.train.reward_options import split_reward_options
 
 SAMPLES = 5
 """Answers that are printed before and after."""
