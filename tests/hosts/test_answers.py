@@ -88,6 +88,8 @@ def test_expressions_by_their_values():
         ("a = 5\n#### 1,234 \nnothing", "1,234"),
         ("So the answer is $5$. Then more.", "5"),
         ("**Final Answer:** 12.5\n", "12.5"),
+        ("The answer is 5 because 2 + 3 = 5.", "5"),
+        ("the answer is $\\frac{1}{2}$, since 2/4 = 1/2", "\\frac{1}{2}"),
         ("The answer is: 3.14", "3.14"),
         ("<answer> 42 </answer>", "42"),
         ("<answer>so \\boxed{43}</answer>", "43"),
