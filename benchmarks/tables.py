@@ -4,9 +4,10 @@
     python -m benchmarks.tables --check    # exit code 1 when a table is out of date
 
 A table stands between `<!-- table:NAME -->` and `<!-- /table:NAME -->`; names are `overview`,
-`studies`, `study SLUG`, `searches`, `pointing`, `reference`, `returns` and `benchmarks`. The files
-are `study-*.json`, `gui-pointing*.json`, `parity-*.json` and `bench-*.json` in the folders of
-`benchmarks/results/`, one per machine.
+`studies`, `study SLUG`, `claims SLUG`, `notes SLUG`, `searches`, `pointing`, `reference`,
+`returns`, `environments` and `benchmarks [NAME ...]`. The files are `study-*.json`,
+`gui-pointing*.json`, `parity-*.json` and `bench-*.json` in the folders of `benchmarks/results/`,
+one per machine.
 """
 
 from __future__ import annotations
@@ -153,6 +154,35 @@ def study(results: Path, slug: str) -> str:
     if not records:
         return _missing(f"jaxrl-rewards reproduce {slug}")
     return "\n\n".join(_study(machine, record) for machine, record in records)
+
+
+def claims(results: Path, slug: str) -> str:
+    """What a study compares, its paper, what it claims, and the command that runs it."""
+    records = read_results(results, f"study-{slug}.json")
+    if not records:
+        return _missing(f"jaxrl-rewards reproduce {slug}")
+    record = records[0][1]
+    listed = "\n".join(f"{place}. {text}" for place, text in enumerate(record.get("claim", []), 1))
+    return (
+        f"**{record.get('title', slug)}.** {record.get('paper', '')}\n\n{listed}\n\n"
+        "<!-- test: skip because it is a whole study -->\n"
+        f"```sh\njaxrl-rewards reproduce {slug} --out runs/{slug}\n```\n\n"
+        f"It takes {_minutes(record.get('seconds'))} on two cores; `--quick` is a first look."
+    )
+
+
+def _minutes(seconds: float | None) -> str:
+    if seconds is None:
+        return "some time"
+    return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+
+
+def notes(results: Path, slug: str) -> str:
+    """What a study's run reports beside its claim."""
+    records = read_results(results, f"study-{slug}.json")
+    if not records:
+        return _missing(f"jaxrl-rewards reproduce {slug}")
+    return "\n".join(f"- {note}" for note in records[0][1].get("notes", [])) or "Nothing."
 
 
 def _study(machine: str, record: Record) -> str:
@@ -386,10 +416,20 @@ def _source(machine: str, record: Record) -> str:
     return f"<sub>{text}</sub>"
 
 
+def environments(results: Path) -> str:
+    """The registered environments; see `benchmarks.environments`."""
+    from benchmarks import environments as page
+
+    return page.environments(results)
+
+
 TABLES: dict[str, Callable[..., str]] = {
+    "environments": environments,
     "overview": overview,
     "studies": studies,
     "study": study,
+    "claims": claims,
+    "notes": notes,
     "searches": searches,
     "pointing": pointing,
     "reference": reference,
