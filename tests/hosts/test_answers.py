@@ -124,6 +124,38 @@ def test_the_last_number_is_the_last_of_all(text):
     assert last_number(text) == (every[-1] if every else None)
 
 
+PIECES = [
+    "\\frac", "\\sqrt", "\\ln", "\\log", "\\sin", "\\binom", "\\pi", "\\infty", "\\pm", "\\text{",
+    "\\cup", "\\in", "\\le", "\\begin{pmatrix}", "\\end{pmatrix}", "{", "}", "(", ")", "[", "]",
+    "\\{", "\\}", "^", "_", "0", "1", "2", "12", "0.5", "1e9", "x", "i", "e", "+", "-", "*", "/",
+    "=", "<", ",", "|", "!", "%", " ", "°", "cm", " and ", "&", "\\\\", "\ud800", "\x00",
+]  # fmt: skip
+
+
+@settings(max_examples=1500)
+@given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
+def test_any_formula_can_be_read(text):
+    same_answer(text, "5")
+    same_answer("\\{1, x\\}", text)
+    AnswerReward()("\\boxed{" + text + "}", {"answer": text})
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "same"),
+    [
+        ("\\ln 0", "\\infty", False),
+        ("10^{400}", "10^{400}+1", False),
+        ("10^{400}", "1" + "0" * 400, True),
+        ("10^{400}", "\\infty", False),
+        ("-10^{400}", "10^{400}", False),
+        ("1/0", "\\infty", False),
+        ("x_{\ud800}", "5", False),
+    ],
+)
+def test_extremes(left, right, same):
+    assert same_answer(left, right) == same_answer(right, left) == same
+
+
 @settings(max_examples=300)
 @given(
     st.text(max_size=80)
