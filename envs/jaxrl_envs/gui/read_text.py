@@ -9,7 +9,6 @@ RapidOCR (`pip install 'jaxrl-rewards[ocr]'`) reads; its models lie in its wheel
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import json

@@ -16,8 +16,10 @@ import numpy as np
 ONE = 20
 """Integer cost of one changed character; all costs are multiples of a twentieth."""
 LOOK_ALIKE, MARK = 7, 7
-_GROUPS = ("il1|!j[]t", "o0qdcea", "s5$", "b8h6", "z2", "g9qy", "uvy", "ceo", "-_~", ".,", ":;.", "'\"`",
-           "rn", "nmh", "ft", "wv", "kx")  # fmt: skip
+LOOK_ALIKES = (
+    "il1|!j[]t", "o0qdcea", "s5$", "b8h6", "z2", "g9qy", "uvy", "ceo", "-_~", ".,", ":;.", "'\"`",
+    "rn", "nmh", "ft", "wv", "kx",
+)  # fmt: skip
 _VARIANTS = str.maketrans({
     "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2026": "...", "\u2013": "-",
     "\u2014": "-", "\u2212": "-", "\u00d7": "x", "\u2022": None, "\u00b7": None, "\u00b6": None,
@@ -32,7 +34,7 @@ _STEP = 1 << 12
 def _costs() -> tuple[np.ndarray, np.ndarray]:
     """Costs int64[256, 256] of reading one character as another, and int64[256] of one too many."""
     change = np.full((_KINDS, _KINDS), ONE, np.int64)
-    for group in _GROUPS:
+    for group in LOOK_ALIKES:
         for a in group:
             for b in group:
                 change[ord(a), ord(b)] = LOOK_ALIKE
