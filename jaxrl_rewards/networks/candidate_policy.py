@@ -1,7 +1,8 @@
 """A small policy over a set of candidates and "none of them".
 
 Each candidate's features pass one layer; the maximum and the mean over the set, through a second
-layer, tell each candidate what the others are like. The order of candidates does not matter.
+layer, tell each candidate what the others are like. The order of candidates does not matter. The
+first feature is how badly a candidate fits; scores start from minus it, times a learnt number.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from jaxrl_rewards.networks.mlp import dense, dense_init
 
 ABSENT = -1e9
 """Logit of a candidate that is not there."""
+STRICTNESS = 2.0
+"""Of a fresh policy: logits per unit of the first feature."""
 
 
 def candidate_policy_init(key: jax.Array, features: int, hidden: int = 48) -> dict[str, Any]:
@@ -29,6 +32,7 @@ def candidate_policy_init(key: jax.Array, features: int, hidden: int = 48) -> di
         "both": dense_init(keys[2], 2 * hidden, hidden, gain),
         "score": dense_init(keys[3], hidden, 1, 0.1),
         "none": dense_init(keys[4], hidden, 1, 0.1),
+        "misfit": {"scale": jnp.full((1,), STRICTNESS, jnp.float32)},
     }
 
 
@@ -52,7 +56,8 @@ def candidate_logits(
     whole = jax.nn.relu(dense(params["set"], jnp.concatenate([most, mean], axis=-1)))
     spread = jnp.broadcast_to(whole[..., None, :], each.shape)
     both = jax.nn.relu(dense(params["both"], jnp.concatenate([each, spread], axis=-1)))
-    score = jnp.where(there, dense(params["score"], both), ABSENT)[..., 0]
+    score = dense(params["score"], both) - params["misfit"]["scale"] * features[..., :1]
+    score = jnp.where(there, score, ABSENT)[..., 0]
     return jnp.concatenate([score, dense(params["none"], whole)], axis=-1)
 
 

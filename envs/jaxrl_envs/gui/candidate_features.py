@@ -16,7 +16,7 @@ from jaxrl_envs.gui.text_match import letters
 from jaxrl_envs.gui.text_rows import BELOW, BESIDE, TextRows
 
 NAMES = (
-    "cost", "exact", "case", "spaces", "share of reading", "letters", "words",
+    "misfit", "cost", "exact", "case", "spaces", "share of reading", "letters", "words",
     "share of row", "letters before", "letters after", "starts a word", "ends a word",
     "gap before", "gap after", "free before", "free after", "beside", "below", "confidence",
     "height", "relative height", "row width", "aligned rows",
@@ -118,7 +118,7 @@ def _fit(place: Place, reading: str, rows: TextRows) -> list[float]:
     same = sum(a == b for a, b in zip(kept, wanted, strict=False)) / max(len(wanted), 1)
     spaces = abs(shown.strip().count(" ") - reading.strip().count(" ")) / 4
     return [
-        4 * place.cost, float(plain == asked), same, spaces, place.share,
+        10 * place.rank, 4 * place.cost, float(plain == asked), same, spaces, place.share,
         np.log1p(len(asked)) / 3, np.log1p(len(reading.split())) / 2,
     ]  # fmt: skip
 
@@ -191,7 +191,7 @@ def _far(a: np.ndarray, b: np.ndarray) -> float:
 def _others(values: list[list[float]]) -> np.ndarray:
     """How a candidate compares with the others: equally good ones, whole and coloured ones."""
     table = np.array(values)
-    cost = table[:, 0]
+    cost = table[:, NAMES.index("cost")]
     equal = np.abs(cost[:, None] - cost[None]) < 0.05
     whole = table[:, _SHARE_OF_ROW] > 0.9
     coloured = table[:, NAMES.index("ink differs")] > 0.25

@@ -28,6 +28,8 @@ from jaxrl_rewards.rewards.spatial import GaussianCoverage, GaussianPoint, point
 TARGETS = 4
 NOWHERE = np.array([-9040.0, -9020.0, -9000.0, -9000.0], np.float32)
 """The box that "not there" points at, and the target of what is not on the screen."""
+AWAY = np.array([1e6, 1e6, 1.00001e6, 1.00001e6], np.float32)
+"""The box of a candidate that is not present: far from every target."""
 
 
 @record
@@ -121,7 +123,7 @@ class ChooseCandidate:
         episodes = params.episodes
         boxes = jnp.concatenate([episodes.boxes[state.index], jnp.asarray(NOWHERE)[None]])
         known = jnp.append(episodes.present[state.index], 1.0)[action] > 0
-        pred = jnp.where(known, boxes[action], jnp.zeros(4))
+        pred = jnp.where(known, boxes[action], jnp.asarray(AWAY))
         target = nearest_box(pred, episodes.targets[state.index])
         nxt = state.replace(pred_box=pred, target_box=target, time=state.time + 1)
         out = params.reward.evaluate(state, action, nxt)

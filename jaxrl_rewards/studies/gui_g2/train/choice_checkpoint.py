@@ -65,7 +65,7 @@ def load_choice(path=None) -> ChoiceCheckpoint:
     except OSError as error:
         raise InputError(
             f"the checkpoint {name} cannot be read ({error.strerror}); give the .npz that "
-            "`train gui` with --part choice wrote, or none for the shipped one"
+            "`train gui choice` wrote, or none for the shipped one"
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile,
             zlib.error):  # fmt: skip

@@ -13,7 +13,7 @@ class ChoiceConfig:
 
     seed: int = 0
     """Random seed of parameters, screens, words, mistakes and batches."""
-    screens: int = 240
+    screens: int = 200
     """Generated screens, read with simulated mistakes."""
     rounds: int = 3
     """Times that a collected page's elements are asked for, each in other words."""

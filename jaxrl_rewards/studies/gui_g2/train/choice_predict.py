@@ -63,9 +63,9 @@ class TextPointer:
 
         Raises `InputError` for a bad file, or in one sentence where the `ocr` extra is missing.
         """
-        checkpoint = load_choice(path)
         if read is None:
             rapid_engine()
+        checkpoint = load_choice(path)
         return cls(checkpoint.params, checkpoint.bias, read_screen if read is None else read)
 
     def answer(self, image: np.ndarray, instructions: Sequence[str]) -> list[Answer]:

@@ -1,4 +1,4 @@
-"""`train gui --part choice`: episodes, cloning, GRPO with both rewards side by side, checkpoint."""
+"""`train gui choice`: episodes, cloning, GRPO with both rewards side by side, checkpoint."""
 
 from __future__ import annotations
 
@@ -75,6 +75,15 @@ def train_choice(
     save_choice(folder / CHECKPOINT, kept, bias, {"validation": results, "pages": told["pages"]})
     atomic_write_json(folder / "choice.json", told)
     return told
+
+
+def results_text(told: dict[str, Any]) -> str:
+    """The validation as a plain table."""
+    names = ("hits", "found", "refused", "reachable")
+    lines = [f"{'validation':12} {'hits':>8} {'found':>8} {'refused':>8} {'reachable':>10}"]
+    for name, part in told["validation"].items():
+        lines.append(f"{name:12} " + " ".join(f"{part[key]:8.3f}" for key in names))
+    return "\n".join(lines)
 
 
 def judged(config: ChoiceConfig, params: Any, held) -> dict[str, float]:

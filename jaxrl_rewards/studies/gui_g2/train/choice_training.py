@@ -125,13 +125,13 @@ def answers(params: Any, episodes: Episodes, bias: float = 0.0) -> np.ndarray:
 
 def calibrate(params: Any, episodes: Episodes, false_alarms: float) -> float:
     """What to add to the logit of "not found", so that of the texts that are there, and found
-    among the candidates, the given share is answered "not found"."""
+    among the candidates, at most the given share is answered "not found"; never above 0."""
     logits = np.asarray(jax.jit(candidate_logits)(params, episodes.features, episodes.present))
     there = np.asarray(episodes.right)[:, :-1].any(axis=-1)
     if not there.any():
         return 0.0
     margin = logits[there, :-1].max(axis=-1) - logits[there, -1]
-    return float(np.quantile(margin, false_alarms))
+    return min(float(np.quantile(margin, false_alarms)), 0.0)
 
 
 def summary(params: Any, episodes: Episodes, bias: float = 0.0) -> dict[str, float]:
