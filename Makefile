@@ -13,7 +13,7 @@ MINUTES_OTHERS ?= 14
 CHARACTERS ?= human dinosaur mouse
 WALKS := runs/retarget-demo-$(SEED)
 
-.PHONY: demo retarget-demo test test-fast lint format bench record tables clean
+.PHONY: demo retarget-demo test test-fast lint format bench record tables docs clean
 
 demo: $(STAMP)
 	$(RUN) jaxrl_rewards.cli reproduce gui_g2 --seeds 4 --out runs/demo
@@ -50,6 +50,12 @@ record: $(STAMP)
 
 tables: $(STAMP)
 	$(RUN) benchmarks.tables
+	$(RUN) benchmarks.shipped
+
+# The site, into build/docs; reading it needs no network.
+docs: $(STAMP)
+	$(RUN) pip install --quiet -c constraints.txt -e ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --quiet --strict -f docs/mkdocs.yml
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -1,10 +1,11 @@
-"""The README's tables, generated from the result files.
+"""The tables of README and documentation, generated from the result files.
 
-    python -m benchmarks.tables            # rewrite README.md
+    python -m benchmarks.tables            # rewrite README.md and the pages that hold tables
     python -m benchmarks.tables --check    # exit code 1 when a table is out of date
 
-A table stands between `<!-- table:NAME -->` and `<!-- /table:NAME -->`; names are `studies`,
-`searches`, `pointing`, `reference`, `returns` and `benchmarks`. The files are `study-*.json`,
+A table stands between `<!-- table:NAME -->` and `<!-- /table:NAME -->`; names are `overview`,
+`studies`, `study SLUG`, `claims SLUG`, `notes SLUG`, `searches`, `pointing`, `reference`,
+`returns`, `environments` and `benchmarks [NAME ...]`. The files are `study-*.json`,
 `gui-pointing*.json`, `parity-*.json` and `bench-*.json` in the folders of `benchmarks/results/`,
 one per machine.
 """
@@ -23,35 +24,47 @@ from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.files import atomic_write_text
 
 ROOT = Path(__file__).resolve().parent.parent
-MARKER = re.compile(r"<!-- (/?)table:([\w-]+) -->")
+PAGES = ROOT / "docs" / "pages"
+MARKER = re.compile(r"<!-- (/?)table:([\w-]+(?: [\w-]+)*) -->")
 Record = dict[str, Any]
 RETURNS = "reference-returns"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Rewrite or check the file; 1 when stale, 2 when a file cannot be read."""
+    """Rewrite or check the files; 1 when one is stale, 2 when a file cannot be read."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="change nothing; 1 when out of date")
-    parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
+    parser.add_argument("--files", type=Path, nargs="+", help="files with tables (default: all)")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args(arguments)
+    stale = 0
     try:
-        if not options.readme.is_file():
-            raise InputError(f"{options.readme} does not exist; name the file with --readme")
-        before = options.readme.read_text(encoding="utf-8")
-        after, changed = fill(before, options.results)
+        for path in options.files or documents():
+            if not path.is_file():
+                raise InputError(f"{path} does not exist; name existing files with --files")
+            before = path.read_text(encoding="utf-8")
+            after, changed = fill(before, options.results)
+            stale += bool(changed)
+            if changed and not options.check:
+                atomic_write_text(path, after)
+            print(f"{path.name}: {_told(changed, options.check)}")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    return 1 if stale and options.check else 0
+
+
+def documents() -> list[Path]:
+    """README and every page that holds a table."""
+    pages = [path for path in sorted(PAGES.rglob("*.md")) if MARKER.search(path.read_text("utf-8"))]
+    return [ROOT / "README.md", *pages]
+
+
+def _told(changed: Sequence[str], check: bool) -> str:
     if not changed:
-        print(f"{options.readme.name}: up to date")
-        return 0
-    if options.check:
-        print(f"{options.readme.name}: out of date: {', '.join(changed)}; run make tables")
-        return 1
-    atomic_write_text(options.readme, after)
-    print(f"{options.readme.name}: rewrote {', '.join(changed)}")
-    return 0
+        return "up to date"
+    names = ", ".join(changed)
+    return f"out of date: {names}; run make tables" if check else f"rewrote {names}"
 
 
 def fill(text: str, results: Path) -> tuple[str, list[str]]:
@@ -62,15 +75,16 @@ def fill(text: str, results: Path) -> tuple[str, list[str]]:
     changed, parts, place, opened = [], [], 0, None
     for mark in MARKER.finditer(text):
         closing, name = mark.group(1) == "/", mark.group(2)
-        if name not in TABLES:
-            raise InputError(f"no table is called {name!r}; choose among {', '.join(TABLES)}")
+        kind, _, argument = name.partition(" ")
+        if kind not in TABLES:
+            raise InputError(f"no table is called {kind!r}; choose among {', '.join(TABLES)}")
         if closing != (opened is not None) or (closing and opened != name):
             raise InputError(f"the marker {mark.group(0)} has no partner; markers come in pairs")
         if not closing:
             parts.append(text[place : mark.end()])
             place, opened = mark.end(), name
             continue
-        body = f"\n{TABLES[name](results).strip()}\n"
+        body = f"\n{TABLES[kind](results, *argument.split()).strip()}\n"
         if body != text[place : mark.start()]:
             changed.append(name)
         parts.append(body)
@@ -98,48 +112,118 @@ def read_results(results: Path, pattern: str) -> list[tuple[str, Record]]:
 # ---------------------------------------------------------------- the tables
 
 
-def studies(results: Path) -> str:
-    """Per study and quantity: measured, interval, required; the verdict; seeds, seconds, date.
-
-    Where a file holds a run on a second key, a column shows what that one measured.
-    """
+def overview(results: Path) -> str:
+    """One row per study: title, whether its claim held on both random keys, seeds, minutes."""
     records = read_results(results, "study-*.json")
     if not records:
-        return _missing("jaxrl-rewards reproduce SLUG")
+        return _missing("jaxrl-rewards reproduce STUDY")
     rows = []
     for machine, record in records:
-        measured, required = record.get("measured") or {}, record.get("required") or {}
-        intervals = record.get("interval") or {}
-        names = [name for name in measured if name in required] or list(measured)
-        names += [name for name in required if name not in measured]
-        second = record.get("second_key") or {}
-        holds = _holds(record) + (f", second key: {_holds(second)}" if second else "")
-        head = [f"`{record.get('slug', record['_file'])}`", holds]
-        tail = [
-            number(record.get("seeds")),
-            number(record.get("seconds")),
-            f"{machine}, {record.get('date', '')}",
-        ]
-        for index, name in enumerate(names or [""]):
-            cells = [
-                name.replace("_", " "),
-                number(measured.get(name)),
-                span(intervals.get(name)),
-                str(required.get(name, "")),
+        slug, seconds = record.get("slug", record["_file"]), record.get("seconds")
+        second = record.get("second_key")
+        rows.append(
+            [
+                f"[`{slug}`](docs/pages/studies/{slug}.md)",
+                record.get("title", ""),
+                _holds(record),
+                "" if second is None else _holds(second),
+                number(record.get("seeds")),
+                "" if seconds is None else f"{max(seconds / 60, 0.1):.1f}",
+                f"{machine}, {record.get('date', '')}",
             ]
-            if any("second_key" in other for _, other in records):
-                found = (second.get(part) or {} for part in ("measured", "interval"))
-                value, around = (part.get(name) for part in found)
-                cells.insert(3, f"{number(value)} {span(around)}".strip())
-            rows.append(
-                [*(head if not index else ["", ""]), *cells, *(tail if not index else [""] * 3)]
-            )
-    titles = ["study", "claim holds", "quantity", "measured", "95 % interval"]
-    sides = "lllrr"
-    if any("second_key" in record for _, record in records):
-        titles, sides = [*titles, "on a second key"], sides + "r"
-    titles += ["required", "seeds", "seconds", "machine, date"]
-    return table(titles, rows, sides + "lrrl")
+        )
+    titles = ["study", "what is compared", "claim holds", "on a second random key", "seeds"]
+    return table([*titles, "minutes", "machine, date"], rows, "llllrrl")
+
+
+def studies(results: Path) -> str:
+    """Every study's table under its name."""
+    records = read_results(results, "study-*.json")
+    if not records:
+        return _missing("jaxrl-rewards reproduce STUDY")
+    blocks = []
+    for machine, record in records:
+        slug = record.get("slug", record["_file"])
+        blocks.append(f"## {slug}\n\n{_study(machine, record)}")
+    return "\n\n".join(blocks)
+
+
+def study(results: Path, slug: str) -> str:
+    """One study's measured quantities, its verdict and its notes."""
+    records = read_results(results, f"study-{slug}.json")
+    if not records:
+        return _missing(f"jaxrl-rewards reproduce {slug}")
+    return "\n\n".join(_study(machine, record) for machine, record in records)
+
+
+def claims(results: Path, slug: str) -> str:
+    """What a study compares, its paper, what it claims, and the command that runs it."""
+    records = read_results(results, f"study-{slug}.json")
+    if not records:
+        return _missing(f"jaxrl-rewards reproduce {slug}")
+    record = records[0][1]
+    listed = "\n".join(f"{place}. {text}" for place, text in enumerate(record.get("claim", []), 1))
+    return (
+        f"**{record.get('title', slug)}.** {record.get('paper', '')}\n\n{listed}\n\n"
+        "<!-- test: skip because it is a whole study -->\n"
+        f"```sh\njaxrl-rewards reproduce {slug} --out runs/{slug}\n```\n\n"
+        f"It takes {_minutes(record.get('seconds'))} on two cores; `--quick` is a first look."
+    )
+
+
+def _minutes(seconds: float | None) -> str:
+    if seconds is None:
+        return "some time"
+    return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+
+
+def notes(results: Path, slug: str) -> str:
+    """What a study's run reports beside its claim."""
+    records = read_results(results, f"study-{slug}.json")
+    if not records:
+        return _missing(f"jaxrl-rewards reproduce {slug}")
+    return "\n".join(f"- {note}" for note in records[0][1].get("notes", [])) or "Nothing."
+
+
+def _study(machine: str, record: Record) -> str:
+    """Per quantity that decides: measured, interval, required, and what a second key gave."""
+    measured, required = record.get("measured") or {}, record.get("required") or {}
+    intervals, second = record.get("interval") or {}, record.get("second_key") or {}
+    names = [name for name in measured if name in required] or list(measured)
+    names += [name for name in required if name not in measured]
+    rows = []
+    for name in names:
+        cells = [
+            name.replace("_", " "),
+            number(measured.get(name)),
+            span(intervals.get(name)),
+            str(required.get(name, "")),
+        ]
+        if second:
+            found = (second.get(part) or {} for part in ("measured", "interval"))
+            value, around = (part.get(name) for part in found)
+            cells.insert(3, f"{number(value)} {span(around)}".strip())
+        rows.append(cells)
+    titles = ["quantity", "measured", "95 % interval", "required"]
+    if second:
+        titles.insert(3, "on a second random key")
+    verdict = f"The claim {_said(record)}"
+    verdict += f"; on a second random key it {_said(second)}." if second else "."
+    facts = [
+        f"{number(record.get('seeds'))} seeds",
+        f"{number(record.get('seconds'))} s",
+        machine,
+        record.get("date", ""),
+        f"`{record.get('command', '')}`",
+    ]
+    body = table(titles, rows, "l" + "r" * (len(titles) - 1))
+    return f"**{verdict}**\n\n{body}\n\n<sub>{'; '.join(facts)}</sub>"
+
+
+def _said(record: Record) -> str:
+    held = {"yes": "holds", "**no**": "does not hold"}
+    found = _holds(record)
+    return held.get(found, f"cannot be judged: {found}")
 
 
 def _holds(record: Record) -> str:
@@ -149,7 +233,7 @@ def _holds(record: Record) -> str:
 
 
 def searches(results: Path) -> str:
-    """Per task, each reward's success in trainings anew and the deviation between trainings.
+    """Per task, each reward's success rate in new trainings and its standard deviation.
 
     From the arms `TASK: REWARD` of `study-eureka.json`.
     """
@@ -170,7 +254,7 @@ def searches(results: Path) -> str:
                 deviation = number(noise.get("mean"))
                 cells.append(f"{share}, {deviation}" if deviation else share)
             rows.append(cells)
-        titles = ["reward", *(f"{task}: success, noise" for task in tasks)]
+        titles = ["reward", *(f"{task}: success rate, standard deviation" for task in tasks)]
         note = f"{machine}, {record.get('date', '')}; {number(record.get('seeds'))} searches each"
         blocks.append(f"{table(titles, rows, 'l' + 'r' * len(tasks))}\n\n<sub>{note}</sub>")
     return "\n\n".join(blocks)
@@ -200,8 +284,16 @@ def pointing(results: Path) -> str:
             rows.append([f"control: {name}", *_share(part), "", "", "", ""])
             if part.get("unseen") is not None:
                 rows.append([f"control: {name}, unseen", number(part["unseen"]), *[""] * 5])
-        titles = ["", "measured", "95 % interval", "other's", "other", "difference", "required"]
-        blocks.append(f"{note}\n\n{table(titles, rows, 'lrrrlrr')}")
+        titles = [
+            "",
+            "measured",
+            "95 % interval",
+            "compared with",
+            "its figure",
+            "difference",
+            "required",
+        ]
+        blocks.append(f"{note}\n\n{table(titles, rows, 'lrrlrrr')}")
     return "\n\n".join(blocks)
 
 
@@ -214,8 +306,8 @@ def _pointing_row(row: Record) -> list[str]:
         row.get("what", "").replace("_", " "),
         f"{number(row.get('ours'))} {row.get('unit', '')}".strip().removesuffix(" share"),
         span(widest),
-        number(row.get("peer")),
         row.get("peer_name") or "",
+        number(row.get("peer")),
         span(row.get("gaussian_minus_binary")),
         "" if required is None else number(required),
     ]
@@ -239,12 +331,12 @@ def reference(results: Path) -> str:
                     f"{machine}, {record.get('date', '')}",
                 ]
             )
-    titles = ["reference vectors", "agree", "largest error", "allowed", "machine, date"]
+    titles = ["reference values of", "agree", "largest error", "allowed", "machine, date"]
     return table(titles, rows, "lrrrl")
 
 
 def returns(results: Path) -> str:
-    """Per world with a preset: the return of the trained policies beside the reference return."""
+    """Per environment with a preset: the trained policies' return beside the reference."""
     records = read_results(results, f"bench-{RETURNS}.json")
     if not records:
         return _missing("python -m benchmarks.learning.reference_returns")
@@ -267,19 +359,21 @@ def returns(results: Path) -> str:
                     entry.get("source", ""),
                 ]
             )
-        titles = "world|return|worst seed|reference|reached|steps|seeds|seconds|reference from"
+        titles = (
+            "environment|return|worst seed|reference|reached|steps|seeds|seconds|reference from"
+        )
         blocks.append(
             f"{table(titles.split('|'), rows, 'lrrrlrrrl')}\n\n{_source(machine, record)}"
         )
     return "\n\n".join(blocks)
 
 
-def benchmarks(results: Path) -> str:
-    """Every benchmark's rows, with its command, versions and what else ran."""
+def benchmarks(results: Path, *only: str) -> str:
+    """Benchmarks' rows (of those named), with their commands, versions and what else ran."""
     records = [
         (machine, record)
         for machine, record in read_results(results, "bench-*.json")
-        if record.get("name") != RETURNS
+        if (record.get("name") in only if only else record.get("name") != RETURNS)
     ]
     if not records:
         return _missing("make bench")
@@ -295,14 +389,14 @@ def benchmarks(results: Path) -> str:
                 [
                     entry.get("what", ""),
                     f"{number(entry.get('ours'))} {entry.get('unit', '')}".strip(),
-                    number(entry.get("peer")),
                     "" if entry.get("peer_name") == "none" else entry.get("peer_name", ""),
+                    number(entry.get("peer")),
                     ratio,
                     "" if required is None else number(required),
                 ]
             )
-        titles = ["what", "ours", "peer's", "peer", "ratio", "required"]
-        blocks.append(f"{table(titles, rows, 'lrrlrr')}\n\n{_source(machine, record)}")
+        titles = ["what", "measured", "compared with", "its figure", "ratio", "required"]
+        blocks.append(f"{table(titles, rows, 'lrlrrr')}\n\n{_source(machine, record)}")
     return "\n\n".join(blocks)
 
 
@@ -322,8 +416,20 @@ def _source(machine: str, record: Record) -> str:
     return f"<sub>{text}</sub>"
 
 
-TABLES: dict[str, Callable[[Path], str]] = {
+def environments(results: Path) -> str:
+    """The registered environments; see `benchmarks.environments`."""
+    from benchmarks import environments as page
+
+    return page.environments(results)
+
+
+TABLES: dict[str, Callable[..., str]] = {
+    "environments": environments,
+    "overview": overview,
     "studies": studies,
+    "study": study,
+    "claims": claims,
+    "notes": notes,
     "searches": searches,
     "pointing": pointing,
     "reference": reference,

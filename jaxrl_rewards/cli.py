@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
 import sys
 from collections.abc import Sequence
 
 from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.core.extras import missing_package
+from jaxrl_rewards.core.files import shown_path
+from jaxrl_rewards.core.output import steady_output
 from jaxrl_rewards.train.compilation import configure_cpu
 
 VERBS: dict[str, tuple[str, str]] = {
@@ -21,6 +26,10 @@ VERBS: dict[str, tuple[str, str]] = {
     ),
     "bench": ("bench", "throughput suites, with peers where they are installed"),
 }
+
+OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM,
+                  errno.ENAMETOOLONG, errno.EIO, errno.EMFILE, errno.ENFILE)  # fmt: skip
+"""What the operating system refuses, whatever a program does: told in one sentence."""
 
 USAGE = """usage: jaxrl-rewards VERB [ARGUMENTS]
 
@@ -65,14 +74,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 2
     configure_cpu()
+    # `drive` answers line by line: it ends with whoever listens. Other work outlives its output.
+    with contextlib.nullcontext() if verb == "drive" else steady_output():
+        return _run(verb, rest)
+
+
+def _run(verb: str, arguments: Sequence[str]) -> int:
     module = importlib.import_module(f"jaxrl_rewards.commands.{VERBS[verb][0]}")
     try:
-        return int(module.main(rest) or 0)
+        return int(module.main(arguments) or 0)
     except InputError as error:
         print(f"jaxrl-rewards {verb}: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        message = missing_package(error, f"this {verb}")
+        if message is None:
+            raise
+        print(f"jaxrl-rewards {verb}: {message}", file=sys.stderr)
+        return 2
     except BrokenPipeError:
         return 0
+    except KeyboardInterrupt:
+        print(f"jaxrl-rewards {verb}: interrupted; what was saved stays", file=sys.stderr)
+        return 130
+    except OSError as error:
+        if error.errno not in OF_THE_MACHINE:
+            raise
+        where = f"{shown_path(str(error.filename))}: " if error.filename else ""
+        print(f"jaxrl-rewards {verb}: {where}{error.strerror}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

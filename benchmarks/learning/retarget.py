@@ -70,12 +70,12 @@ def run_row(folder: Path) -> dict[str, Any]:
     survival = reached["survival"]
     clips = ", ".join(name.removeprefix("deepmimic_humanoid3d_") for name in reached["clips"])
     return report.row(
-        f"{reached['character']}, {clips}, seed {reached['seed']}: starts followed for "
+        f"{reached['character']}, {clips}, seed {reached['seed']}: success rate, user followed for "
         f"{reached['episode_seconds']:.0f} s",
         survival["followed"],
         None,
         "none",
-        "share",
+        "",
         required=REQUIRED.get(reached["character"]),
         episodes=reached["episodes"],
         seconds=survival["seconds"],

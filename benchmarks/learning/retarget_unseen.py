@@ -89,10 +89,10 @@ def unseen_rows(folder: Path) -> list[dict[str, Any]]:
         rows.append(
             report.row(
                 f"{trained['character']}, trained on {len(trained['clips'])} motions, seed "
-                f"{trained['seed']}: follows {name.removeprefix('deepmimic_humanoid3d_')}",
+                f"{trained['seed']}: time followed on {name.removeprefix('deepmimic_humanoid3d_')}",
                 avatar["seconds"],
                 kinematic["seconds"],
-                "as long as there was",
+                "length of the motion",
                 "s",
                 run=folder.name,
                 starts=played["episodes"],

@@ -54,59 +54,18 @@ NOTES = (
 
 def measure(policy: str, repetitions: int, seconds: float) -> dict[str, Any]:
     """Alternate blocks of about `seconds`; the row, with labels per second as extra."""
-    config = OniConfig(seeds=1)
-    world = make_world(config, rooms=4, numbered=True, policy=policy)
-    table, learner, hparams = world.env.table, world.learner, world.hparams(Arm(policy=policy))
-    steps = config.num_envs * config.unroll_length
-    helpful = dict(zip(table.texts, table.helpful, strict=True))
-    start = jax.vmap(learner.init, (0, None), out_axes=seed_axes())
-    state = jax.jit(start)(jax.random.split(jax.random.key(0), 1), hparams)
-    update = jax.vmap(learner.update, (seed_axes(), None), out_axes=(seed_axes(), 0))
-    program = jax.jit(update, donate_argnums=0)
-
-    def step(state: Any, given: tuple[Any, Any]) -> Any:
-        # copies: the program takes the state's buffers over
-        given = tuple(jnp.array(array) for array in given)
-        return program(learner.receive(state, given), hparams)[0]
-
-    alone = (jnp.zeros((1, table.size), jnp.float32), jnp.zeros((1, table.size), bool))
-
-    def without(state: Any, updates: int) -> tuple[Any, float]:
-        start = time.perf_counter()
-        for _ in range(updates):
-            state = step(state, alone)
-            jax.block_until_ready(state.summary)
-        return state, updates * steps / (time.perf_counter() - start)
-
-    def beside(state: Any, updates: int, seed: int) -> tuple[Any, float, float]:
-        annotator = ScriptedAnnotator(helpful, garbage=GARBAGE, latency=LATENCY, seed=seed)
-        with AnnotationService(annotator, AnnotationSettings(batch_size=BATCH)) as service:
-            labels, arrays = LabelTable(table.texts, service), alone
-            start = time.perf_counter()
-            heard = np.zeros((table.size,), np.int32)
-            for _ in range(updates):
-                state = step(state, arrays)
-                # while the program runs: the host's work on what the update before has heard
-                exchanged = labels.exchange(heard)
-                arrays = tuple(array[None] for array in exchanged)
-                heard = np.array(state.summary)[0]
-            passed = time.perf_counter() - start
-            if not service.health()["pending"]:
-                raise RuntimeError("the annotator ran out of work; shorten the blocks")
-        return state, updates * steps / passed, float(labels.known.sum()) / passed
-
-    state, _ = without(state, 3)
-    state, rate = without(state, 5)
-    state, *_ = beside(state, 3, 0)
-    updates = max(2, round(seconds * rate / steps))
+    learning = _Learning(policy)
+    learning.without(3)
+    rate = learning.without(5)
+    learning.beside(3, 0)
+    updates = max(2, round(seconds * rate / learning.steps))
     ours, peer, labelled = [], [], []
     for repetition in range(repetitions):
         for side in ("with", "without") if repetition % 2 else ("without", "with"):
             if side == "without":
-                state, rate = without(state, updates)
-                peer.append(rate)
+                peer.append(learning.without(updates))
             else:
-                state, rate, share = beside(state, updates, repetition)
+                rate, share = learning.beside(updates, repetition)
                 ours.append(rate)
                 labelled.append(share)
     return report.timed_row(
@@ -119,8 +78,58 @@ def measure(policy: str, repetitions: int, seconds: float) -> dict[str, Any]:
         ratio_paired=round(statistics.median(a / b for a, b in zip(ours, peer, strict=True)), 4),
         labels_per_second=round(statistics.median(labelled), 2),
         updates_per_block=updates,
-        traces=program._cache_size(),
+        traces=learning.program._cache_size(),
     )
+
+
+class _Learning:
+    """A learner that goes on, block by block, with an annotator beside it or without."""
+
+    def __init__(self, policy: str):
+        config = OniConfig(seeds=1)
+        world = make_world(config, rooms=4, numbered=True, policy=policy)
+        self.table, self.learner = world.env.table, world.learner
+        self.hparams = world.hparams(Arm(policy=policy))
+        self.steps = config.num_envs * config.unroll_length
+        self.helpful = dict(zip(self.table.texts, self.table.helpful, strict=True))
+        start = jax.vmap(self.learner.init, (0, None), out_axes=seed_axes())
+        self.state = jax.jit(start)(jax.random.split(jax.random.key(0), 1), self.hparams)
+        update = jax.vmap(self.learner.update, (seed_axes(), None), out_axes=(seed_axes(), 0))
+        self.program = jax.jit(update, donate_argnums=0)
+        size = self.table.size
+        self.alone = (jnp.zeros((1, size), jnp.float32), jnp.zeros((1, size), bool))
+
+    def step(self, given: tuple[Any, Any]) -> None:
+        """One update with these labels."""
+        # copies: the program takes the state's buffers over
+        given = tuple(jnp.array(array) for array in given)
+        self.state = self.program(self.learner.receive(self.state, given), self.hparams)[0]
+
+    def without(self, updates: int) -> float:
+        """Steps per second without labels."""
+        start = time.perf_counter()
+        for _ in range(updates):
+            self.step(self.alone)
+            jax.block_until_ready(self.state.summary)
+        return updates * self.steps / (time.perf_counter() - start)
+
+    def beside(self, updates: int, seed: int) -> tuple[float, float]:
+        """Steps and labels per second beside an annotator."""
+        annotator = ScriptedAnnotator(self.helpful, garbage=GARBAGE, latency=LATENCY, seed=seed)
+        with AnnotationService(annotator, AnnotationSettings(batch_size=BATCH)) as service:
+            labels, arrays = LabelTable(self.table.texts, service), self.alone
+            start = time.perf_counter()
+            heard = np.zeros((self.table.size,), np.int32)
+            for _ in range(updates):
+                self.step(arrays)
+                # while the program runs: the host's work on what the update before has heard
+                exchanged = labels.exchange(heard)
+                arrays = tuple(array[None] for array in exchanged)
+                heard = np.array(self.state.summary)[0]
+            passed = time.perf_counter() - start
+            if not service.health()["pending"]:
+                raise RuntimeError("the annotator ran out of work; shorten the blocks")
+        return updates * self.steps / passed, float(labels.known.sum()) / passed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

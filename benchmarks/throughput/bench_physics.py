@@ -106,51 +106,15 @@ def measure(batch: int, options: argparse.Namespace, deadline: float) -> list[di
     sides = [*options.engines, *options.peers]
     sides += [f"ppo-{engine}" for engine in options.engines] if options.ppo else []
     ready, answers, failed = alternate(sides, batch, options, deadline)
-    what = f"{options.env or 'humanoid'}, {batch} worlds"
+    what = f"{options.env or 'humanoid'}, {batch} environments"
     rates = {side: [answer["steps_per_second"] for answer in answers[side]] for side in answers}
     rows = [
         report.row(f"{what}: {side}", None, None, "none", UNIT, error=reason)
         for side, reason in failed.items()
     ]
     for engine in [engine for engine in options.engines if engine in rates]:
-        extra = {**ready[engine]}
-        name = f"{what}: engine {engine}"
-        raw = [a["raw_steps_per_second"] for a in answers[engine] if "raw_steps_per_second" in a]
-        if raw:
-            extra["share_in_mujoco"] = _middle(answers[engine], "mujoco_share")
-            extra["ratio_per_cpu_second"] = _middle(answers[engine], "cpu_ratio_to_raw")
-            extra["share_in_callback"] = _middle(answers[engine], "callback_share")
-            required = REQUIRED_OF_RAW
-        else:
-            required = None
-        rows.append(
-            report.timed_row(
-                name,
-                rates[engine],
-                raw,
-                RAW if raw else "none",
-                UNIT,
-                required=required,
-                paired=True,
-                **extra,
-            )
-        )
-        others = {peer: PEER_NAMES[peer] for peer in options.peers if peer in rates}
-        if engine == "c" and "jax" in rates:
-            others["jax"] = "engine jax, tuned"
-        for peer, title in others.items():
-            required = REQUIRED_OF_MJX if (engine, peer) == ("c", "jax") else None
-            rows.append(
-                report.timed_row(
-                    name,
-                    rates[engine],
-                    rates[peer],
-                    title,
-                    UNIT,
-                    required=required,
-                    peer_compile_seconds=ready[peer]["compile_seconds"],
-                )
-            )
+        peers = [peer for peer in options.peers if peer in rates]
+        rows += _engine_rows(what, engine, peers, rates, answers[engine], ready)
     for side in [side for side in rates if side.startswith("ppo-")]:
         engine = side.removeprefix("ppo-")
         rows.append(
@@ -161,6 +125,53 @@ def measure(batch: int, options: argparse.Namespace, deadline: float) -> list[di
                 "the world alone, random actions",
                 "trained control steps/s",
                 **ready[side],
+            )
+        )
+    return rows
+
+
+def _engine_rows(
+    what: str,
+    engine: str,
+    peers: Sequence[str],
+    rates: dict[str, list[float]],
+    answers: list[dict[str, Any]],
+    ready: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """An engine beside raw MuJoCo, where it calls it, and beside every peer."""
+    extra = {**ready[engine]}
+    name = f"{what}: engine {engine}"
+    raw = [a["raw_steps_per_second"] for a in answers if "raw_steps_per_second" in a]
+    if raw:
+        extra["share_in_mujoco"] = _middle(answers, "mujoco_share")
+        extra["ratio_per_cpu_second"] = _middle(answers, "cpu_ratio_to_raw")
+        extra["share_in_callback"] = _middle(answers, "callback_share")
+    rows = [
+        report.timed_row(
+            name,
+            rates[engine],
+            raw,
+            RAW if raw else "none",
+            UNIT,
+            required=REQUIRED_OF_RAW if raw else None,
+            paired=True,
+            **extra,
+        )
+    ]
+    others = {peer: PEER_NAMES[peer] for peer in peers}
+    if engine == "c" and "jax" in rates:
+        others["jax"] = "engine jax, tuned"
+    for peer, title in others.items():
+        required = REQUIRED_OF_MJX if (engine, peer) == ("c", "jax") else None
+        rows.append(
+            report.timed_row(
+                name,
+                rates[engine],
+                rates[peer],
+                title,
+                UNIT,
+                required=required,
+                peer_compile_seconds=ready[peer]["compile_seconds"],
             )
         )
     return rows
@@ -180,7 +191,7 @@ def alternate(
         failed[side] = str(error)
         answers.pop(side, None)
         workers.pop(side).close()
-        print(f"{batch} worlds, {side}: {error}", file=sys.stderr, flush=True)
+        print(f"{batch} environments, {side}: {error}", file=sys.stderr, flush=True)
 
     try:
         for side in sides:
@@ -194,7 +205,7 @@ def alternate(
             try:
                 ready[side] = workers[side].receive()
                 answers[side] = []
-                print(f"{batch} worlds, {side}: {ready[side]}", file=sys.stderr, flush=True)
+                print(f"{batch} environments, {side}: {ready[side]}", file=sys.stderr, flush=True)
             except WorkerError as error:
                 fail(side, error)
         with turn(options.lock):

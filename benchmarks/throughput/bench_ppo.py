@@ -111,39 +111,14 @@ def throughput(world: str, options: argparse.Namespace) -> list[dict[str, Any]]:
         if name != "matmul"
     }
     rows = []
-    what = f"PPO on {world}, {settings.num_envs} worlds x {settings.unroll_length}"
+    what = f"PPO on {world}, {settings.num_envs} environments x {settings.unroll_length}"
     for peer in [name for name in options.peers if name in rates]:
-        cpu = {
-            name: statistics.median(answer["steps_per_cpu_second"] for answer in answers[name])
-            for name in ("ours", peer)
-        }
-        rows.append(
-            report.timed_row(
-                what,
-                rates["ours"],
-                rates[peer],
-                peer,
-                "trained env steps/s",
-                required=REQUIRED.get((world, peer)),
-                ratio_per_cpu_second=round(cpu["ours"] / cpu[peer], 4),
-            )
-        )
-        rows.append(
-            report.row(
-                f"{what}: compile",
-                _compile_seconds(ready["ours"]),
-                _compile_seconds(ready[peer]),
-                peer,
-                "CPU seconds",
-                required=1.0 if peer == "rejax" else None,
-                lower_is_better=True,
-            )
-        )
+        rows += _peer_rows(what, peer, rates, answers, ready, REQUIRED.get((world, peer)))
     if "matmul" in answers:
         work = flops_per_step(settings, world)
         rows.append(
             report.timed_row(
-                f"{what}: share of the physical limit ({work / 1e3:.0f} kFLOP per step)",
+                f"{what}: fraction of the physical limit ({work / 1e3:.0f} kFLOP per step)",
                 [answer["steps_per_cpu_second"] * work / 1e9 for answer in answers["ours"]],
                 [answer["flops_per_second"] / 1e9 for answer in answers["matmul"]],
                 "float32 matrix product",
@@ -154,6 +129,36 @@ def throughput(world: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     for peer, reason in failed.items():
         print(f"{world}: {peer} left out: {reason}", file=sys.stderr)
     return rows
+
+
+def _peer_rows(
+    what: str, peer: str, rates: Any, answers: Any, ready: Any, required: float | None
+) -> list[dict[str, Any]]:
+    """Rates and compile times beside one peer's."""
+    cpu = {
+        name: statistics.median(answer["steps_per_cpu_second"] for answer in answers[name])
+        for name in ("ours", peer)
+    }
+    return [
+        report.timed_row(
+            what,
+            rates["ours"],
+            rates[peer],
+            peer,
+            "trained env steps/s",
+            required=required,
+            ratio_per_cpu_second=round(cpu["ours"] / cpu[peer], 4),
+        ),
+        report.row(
+            f"{what}: compile",
+            _compile_seconds(ready["ours"]),
+            _compile_seconds(ready[peer]),
+            peer,
+            "CPU seconds",
+            required=1.0 if peer == "rejax" else None,
+            lower_is_better=True,
+        ),
+    ]
 
 
 def _compile_seconds(ready: dict[str, Any]) -> float:
@@ -169,7 +174,7 @@ def many_seeds(options: argparse.Namespace) -> list[dict[str, Any]]:
     _say(f"seeds: {answer}")
     if answer["distinct"] < 0.99 * options.seeds:
         raise SystemExit(f"only {answer['distinct']} of {options.seeds} seeds differ")
-    what = f"{options.seeds} seeds of PPO on CartPole-v1 under one vmap, 4 worlds x 128"
+    what = f"{options.seeds} seeds of PPO on CartPole-v1 under one vmap, 4 environments x 128"
     compilations = float(max(answer["compilations"], answer["cache_size"]))
     return [
         report.row(
@@ -188,9 +193,19 @@ def many_seeds(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def learning(options: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Steps until CartPole's mean return reaches the threshold, over seeds."""
-    from benchmarks.learning.cartpole_return import RULES, restricted_mean, steps_to
-    from jaxrl_rewards.studies.api import difference_interval
+    from benchmarks.learning.cartpole_return import RULES
 
+    results = _learning_results(options)
+    rows, details = [], {"envs": 4, "evaluated_episodes": options.learning_episodes}
+    for rule in RULES:
+        found, details[rule] = _learning_rows(rule, results, options.learning_seeds)
+        rows += found
+    details["steps"] = results["ours"]["steps"]
+    return rows, details
+
+
+def _learning_results(options: argparse.Namespace) -> dict[str, Any]:
+    """Returns along training of our PPO and, where it is installed, of rejax's."""
     sizes = [
         str(value)
         for value in (
@@ -210,57 +225,60 @@ def learning(options: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[st
             if name == "ours":
                 raise SystemExit(f"our PPO could not be measured: {error}") from error
             print(f"rejax left out: {error}", file=sys.stderr)
-    rows, details = [], {"envs": 4, "evaluated_episodes": options.learning_episodes}
-    for rule in RULES:
-        budget = results["ours"]["steps"][-1]
-        first = {
-            name: steps_to(THRESHOLD, result["steps"], result["returns"][rule])
+    return results
+
+
+def _learning_rows(
+    rule: str, results: dict[str, Any], seeds: int
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Steps to the threshold and the last return under one rule of acting, and their details."""
+    from benchmarks.learning.cartpole_return import restricted_mean, steps_to
+    from jaxrl_rewards.studies.api import difference_interval
+
+    budget = results["ours"]["steps"][-1]
+    first = {
+        name: steps_to(THRESHOLD, result["steps"], result["returns"][rule])
+        for name, result in results.items()
+    }
+    filled = {
+        name: [budget if value is None else value for value in values]
+        for name, values in first.items()
+    }
+    extra: dict[str, Any] = {
+        "seeds": seeds,
+        "reached": {name: sum(v is not None for v in first[name]) for name in first},
+        "median": {name: statistics.median(filled[name]) for name in first},
+    }
+    if "rejax" in filled:
+        interval = difference_interval(filled["ours"], filled["rejax"], paired=False)
+        extra["difference_interval"] = [round(value) for value in interval]
+    steps = report.row(
+        f"CartPole-v1, 4 environments x 128: mean steps to return {THRESHOLD:g}, {rule}",
+        restricted_mean(first["ours"], budget),
+        restricted_mean(first["rejax"], budget) if "rejax" in first else None,
+        "rejax",
+        "env steps",
+        required=1.0 if rule == "sampled" else None,
+        lower_is_better=True,
+        **extra,
+    )
+    last = {name: results[name]["returns"][rule][-1] for name in results}
+    returns = report.row(
+        f"CartPole-v1, 4 environments x 128: mean return after {budget:,} steps, {rule}",
+        statistics.fmean(last["ours"]),
+        statistics.fmean(last["rejax"]) if "rejax" in last else None,
+        "rejax",
+        "return",
+        seeds=seeds,
+    )
+    details = {
+        "steps_to_threshold": first,
+        "mean_return": {
+            name: [round(statistics.fmean(point), 1) for point in result["returns"][rule]]
             for name, result in results.items()
-        }
-        filled = {
-            name: [budget if value is None else value for value in values]
-            for name, values in first.items()
-        }
-        extra: dict[str, Any] = {
-            "seeds": options.learning_seeds,
-            "reached": {name: sum(v is not None for v in first[name]) for name in first},
-            "median": {name: statistics.median(filled[name]) for name in first},
-        }
-        if "rejax" in filled:
-            interval = difference_interval(filled["ours"], filled["rejax"], paired=False)
-            extra["difference_interval"] = [round(value) for value in interval]
-        rows.append(
-            report.row(
-                f"CartPole-v1, 4 worlds x 128: mean steps to a return of {THRESHOLD:g}, {rule}",
-                restricted_mean(first["ours"], budget),
-                restricted_mean(first["rejax"], budget) if "rejax" in first else None,
-                "rejax",
-                "env steps",
-                required=1.0 if rule == "sampled" else None,
-                lower_is_better=True,
-                **extra,
-            )
-        )
-        last = {name: results[name]["returns"][rule][-1] for name in results}
-        rows.append(
-            report.row(
-                f"CartPole-v1, 4 worlds x 128: mean return after {budget:,} steps, {rule}",
-                statistics.fmean(last["ours"]),
-                statistics.fmean(last["rejax"]) if "rejax" in last else None,
-                "rejax",
-                "return",
-                seeds=options.learning_seeds,
-            )
-        )
-        details[rule] = {
-            "steps_to_threshold": first,
-            "mean_return": {
-                name: [round(statistics.fmean(point), 1) for point in result["returns"][rule]]
-                for name, result in results.items()
-            },
-        }
-    details["steps"] = results["ours"]["steps"]
-    return rows, details
+        },
+    }
+    return [steps, returns], details
 
 
 def _say(text: str) -> None:

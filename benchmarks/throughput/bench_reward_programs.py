@@ -31,9 +31,9 @@ from jaxrl_rewards.studies.eureka.study import EurekaConfig
 from jaxrl_rewards.studies.eureka.train.tasks import EXPERT, at_stairs, keydoor_task
 
 SIZES = {
-    "32 worlds x 64 steps x 10 updates": ({}, 64, None),
-    "2 worlds x 16 steps x 10 updates": ({"envs": 2, "steps": 16, "episodes": 2}, 64, 10.0),
-    "1 world x 16 steps x 10 updates": ({"envs": 1, "steps": 16, "episodes": 1}, 256, 10.0),
+    "32 environments x 64 steps x 10 updates": ({}, 64, None),
+    "2 environments x 16 steps x 10 updates": ({"envs": 2, "steps": 16, "episodes": 2}, 64, 10.0),
+    "1 environment x 16 steps x 10 updates": ({"envs": 1, "steps": 16, "episodes": 1}, 256, 10.0),
 }
 """Sizes of a training, how many at once, and how often faster than one after the other is asked."""
 
@@ -48,6 +48,9 @@ def rows(options: Any) -> list[dict[str, Any]]:
     return found + evaluation_rows(8 if quick else 64, states, options.repetitions)
 
 
+UNIT = "candidates/min"
+
+
 def training_rows(
     name: str, sizes: dict[str, int], width: int, repetitions: int, required: float | None
 ) -> list[dict[str, Any]]:
@@ -57,69 +60,77 @@ def training_rows(
     slots = stack([compile_slots(slots_of(p), quantities) for p in programs])
     tapes = stack([compile_tape(p, quantities) for p in programs])
     keys = jax.random.split(jax.random.key(0), width)
-    compiled: dict[str, float] = {}
-
-    def trainer_of(side: str, lanes: int, population: Any) -> Callable[[], np.ndarray]:
-        trainer = keydoor_task(EurekaConfig(width=lanes, **sizes)).trainer
-        start = time.perf_counter()
-        trainer.train(jax.tree.map(lambda x: x[:lanes], population), keys[:lanes])
-        compiled[side] = time.perf_counter() - start
-        return lambda: trainer.train(population, keys).fitness
-
     vmapped, single, tape = "slots, one vmap", "one after the other, one compile", "tape, one vmap"
-    sides = {
-        vmapped: trainer_of(vmapped, width, slots),
-        single: trainer_of(single, 1, slots),
-        tape: trainer_of(tape, width, tapes),
-    }
+    lanes = {vmapped: (width, slots), single: (1, slots), tape: (width, tapes)}
+    made = {side: _compiled(sizes, *what, keys) for side, what in lanes.items()}
+    sides = {side: run for side, (run, _) in made.items()}
+    seconds = {side: round(spent, 1) for side, (_, spent) in made.items()}
+    compiled = {side: spent for side, (_, spent) in made.items()}
     fitness = {side: run() for side, run in sides.items()}
     if not np.array_equal(fitness[vmapped], fitness[single]):
         raise SystemExit("the sides train different policies; nothing was timed")
-    rates: dict[str, list[float]] = {side: [] for side in sides}
-    for _ in range(repetitions):
-        for side, run in sides.items():
-            start = time.perf_counter()
-            run()
-            rates[side].append(60.0 * width / (time.perf_counter() - start))
+    rates = _rates_in_turn(sides, width, repetitions)
     again = recompile_seconds(sizes, programs[: 2 if repetitions > 1 else 1], keys)
-    unit, what = "candidates/min", f"reward programs trained, {name}, {width} at once"
-    seconds = {"compile_seconds": round(compiled[vmapped], 1)}
+    what = f"reward programs trained, {name}, {width} at once"
     return [
         report.timed_row(
             what,
             rates[vmapped],
             rates[single],
             single,
-            unit,
+            UNIT,
             required=required,
-            **seconds,
-            peer_compile_seconds=round(compiled[single], 1),
+            compile_seconds=seconds[vmapped],
+            peer_compile_seconds=seconds[single],
         ),
         report.timed_row(
             what,
             rates[vmapped],
             [60.0 / second for second in again],
             "one after the other, each compiled",
-            unit,
+            UNIT,
             required=10.0,
-            **seconds,
+            compile_seconds=seconds[vmapped],
         ),
         report.timed_row(
             f"{what}, compiling included, a search of 80 x 4",
             [60.0 * 320 / (compiled[vmapped] + 320 * 60.0 / rate) for rate in rates[vmapped]],
             [60.0 * 320 / (compiled[single] + 320 * 60.0 / rate) for rate in rates[single]],
             single,
-            unit,
+            UNIT,
         ),
         report.timed_row(
             f"{what}: tape against slots",
             rates[tape],
             rates[vmapped],
             vmapped,
-            unit,
-            compile_seconds=round(compiled[tape], 1),
+            UNIT,
+            compile_seconds=seconds[tape],
         ),
     ]
+
+
+def _compiled(
+    sizes: dict[str, int], lanes: int, population: Any, keys: Any
+) -> tuple[Callable[[], np.ndarray], float]:
+    """A training of the population, `lanes` candidates at a time, and seconds to compile it."""
+    trainer = keydoor_task(EurekaConfig(width=lanes, **sizes)).trainer
+    start = time.perf_counter()
+    trainer.train(jax.tree.map(lambda x: x[:lanes], population), keys[:lanes])
+    return lambda: trainer.train(population, keys).fitness, time.perf_counter() - start
+
+
+def _rates_in_turn(
+    sides: dict[str, Callable[[], Any]], width: int, repetitions: int
+) -> dict[str, list[float]]:
+    """Candidates per minute of every side, the sides taking turns."""
+    rates: dict[str, list[float]] = {side: [] for side in sides}
+    for _ in range(repetitions):
+        for side, run in sides.items():
+            start = time.perf_counter()
+            run()
+            rates[side].append(60.0 * width / (time.perf_counter() - start))
+    return rates
 
 
 @record

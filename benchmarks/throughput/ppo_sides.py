@@ -188,19 +188,7 @@ def measure_brax(world: str, settings: PPOSettings, chunk: int) -> None:
             run_evals=False,
             progress_fn=progress,
             episode_length=env.spec.max_steps,
-            num_envs=settings.num_envs,
-            unroll_length=settings.unroll_length,
-            batch_size=settings.num_envs // settings.num_minibatches,
-            num_minibatches=settings.num_minibatches,
-            num_updates_per_batch=settings.num_epochs,
-            learning_rate=settings.learning_rate,
-            discounting=settings.discount,
-            gae_lambda=settings.trace_decay,
-            clipping_epsilon=settings.clip,
-            entropy_cost=settings.entropy_coefficient,
-            vf_loss_coefficient=settings.value_coefficient,
-            max_grad_norm=settings.max_grad_norm,
-            normalize_observations=False,
+            **_brax_numbers(settings),
             network_factory=functools.partial(
                 networks.make_ppo_networks,
                 policy_hidden_layer_sizes=settings.hidden,
@@ -208,6 +196,25 @@ def measure_brax(world: str, settings: PPOSettings, chunk: int) -> None:
                 activation=jnp.tanh,
             ),
         )
+
+
+def _brax_numbers(settings: PPOSettings) -> dict[str, Any]:
+    """The settings under brax's names."""
+    return {
+        "num_envs": settings.num_envs,
+        "unroll_length": settings.unroll_length,
+        "batch_size": settings.num_envs // settings.num_minibatches,
+        "num_minibatches": settings.num_minibatches,
+        "num_updates_per_batch": settings.num_epochs,
+        "learning_rate": settings.learning_rate,
+        "discounting": settings.discount,
+        "gae_lambda": settings.trace_decay,
+        "clipping_epsilon": settings.clip,
+        "entropy_cost": settings.entropy_coefficient,
+        "vf_loss_coefficient": settings.value_coefficient,
+        "max_grad_norm": settings.max_grad_norm,
+        "normalize_observations": False,
+    }
 
 
 def _supply_replication() -> None:

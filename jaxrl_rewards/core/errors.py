@@ -9,6 +9,13 @@ class InputError(ValueError):
     """
 
 
+class WriteError(InputError, OSError):
+    """Something could not be written: a full disk, a folder for reading only, a name too long.
+
+    The message is one sentence with the file and what the operating system says.
+    """
+
+
 def require(condition: bool, message: str) -> None:
     """Raise `ValueError(message)` unless the static `condition` holds."""
     if not condition:

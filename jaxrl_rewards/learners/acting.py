@@ -49,7 +49,17 @@ def actor_policy(
         action, _ = head.draw(noise, output)
         return Decision(action, head.token_log_prob(output, action), (), carry)
 
-    return Policy(head.noise, act, head.to_env, network.initial_carry(), network.restart)
+    def read(obs: Any, valid: Array) -> Any:
+        return network.read(params, obs, valid)
+
+    return Policy(
+        head.noise,
+        act,
+        head.to_env,
+        network.initial_carry(),
+        network.restart,
+        read=None if network.read is None else read,
+    )
 
 
 def valid_actions(spec: EnvSpec, obs: Any, lead: int = 1) -> Any:
@@ -76,11 +86,7 @@ def unrolled(network: ActorCritic, params: Any, played: Trajectories) -> tuple[A
         output, value = network.unroll(params, played.obs, (), None)
         return masked(output, played.valid), value
     time_first = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), (played.obs, played.done))
-    count = played.done.shape[0]
-    carry = jax.tree.map(
-        lambda leaf: jnp.broadcast_to(leaf, (count, *leaf.shape)), network.initial_carry()
-    )
-    output, value = network.unroll(params, time_first[0], carry, time_first[1])
+    output, value = network.unroll(params, time_first[0], None, time_first[1])
     output, value = jnp.moveaxis(output, 1, 0), jnp.moveaxis(value, 1, 0)
     return masked(output, played.valid), value
 

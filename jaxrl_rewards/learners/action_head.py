@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -135,73 +136,95 @@ def _pad_index(nvec: tuple[int, ...], widest: int) -> tuple[np.ndarray, np.ndarr
     return np.where(valid, starts[:, None] + column, 0), valid
 
 
+@dataclasses.dataclass(frozen=True)
+class _Gaussian:
+    """A diagonal Gaussian over a Box, clipped or squashed into its bounds, from an output that
+    holds means, then logarithms of deviations."""
+
+    space: Box
+    squash: bool
+    min_log_std: float
+
+    @property
+    def size(self) -> int:
+        """Components of an action."""
+        return int(np.prod(self.space.shape, dtype=int))
+
+    def split(self, output):
+        """Mean and logarithm of the deviation, of the space's shape."""
+        mean, raw = jnp.split(output, 2, axis=-1)  # its gradient is a concatenation: no padding
+        mean, raw = (
+            mean.reshape(*output.shape[:-1], *self.space.shape),
+            raw.reshape(*output.shape[:-1], *self.space.shape),
+        )
+        return mean, jnp.clip(raw, self.min_log_std, 2.0)
+
+    def distribution(self, output):
+        """The distribution that an output stands for."""
+        mean, log_std = self.split(output)
+        kind = distributions.TanhNormal if self.squash else distributions.DiagonalGaussian
+        return kind(mean=mean, log_std=log_std)
+
+    def reduce(self, values):
+        """The sum over components; a scalar action has one."""
+        return values.sum(-1) if self.space.shape else values
+
+    def entropy(self, output):
+        """Of the whole action."""
+        joint = self.distribution(output)
+        if not self.space.shape:  # the distributions sum over a last axis, which a scalar lacks
+            joint = jax.tree.map(lambda leaf: leaf[..., None], joint)
+        return joint.entropy()
+
+    def per_component(self, output, action):
+        """Log-probability of every component."""
+        mean, log_std = self.split(output)
+        if self.squash:
+            return distributions.tanh_normal_log_prob(mean, log_std, action)
+        return distributions.normal_log_prob(mean, log_std, action)
+
+    def token_log_prob(self, output, action):
+        """The same with a last axis of components, also for a scalar."""
+        values = self.per_component(output, action)
+        return values if self.space.shape else values[..., None]
+
+    def temper(self, output, temperature):
+        """A normal density to the power of 1 / T has the same mean and T times the variance."""
+        size = self.size
+        wider = output[..., size:] + 0.5 * jnp.log(jnp.asarray(temperature, output.dtype))
+        return jnp.concatenate([output[..., :size], wider], axis=-1)
+
+    def noise(self, key, lead):
+        """What chance gives an action."""
+        return jax.random.normal(key, (*lead, *self.space.shape), jnp.float32)
+
+    def draw(self, noise, output):
+        """The action that the noise picks, and its log-probability."""
+        action = self.distribution(output).draw(noise)
+        return action, self.reduce(self.per_component(output, action))
+
+
 def _gaussian_head(space: Box, squash: bool, min_log_std: float) -> ActionHead:
-    size = int(np.prod(space.shape, dtype=int))
     low, high = (bound.astype(np.float32) for bound in space.bounds())
     finite = bool(np.isfinite(low).all() and np.isfinite(high).all())
     if squash and not finite:
         raise ValueError(f"squash=True needs finite action bounds, got {space}")
     centre = (low + high) / 2 if finite else np.zeros_like(low)
     half = (high - low) / 2 if finite else np.ones_like(low)
-
-    def split(output):
-        mean, raw = jnp.split(output, 2, axis=-1)  # its gradient is a concatenation: no padding
-        mean, raw = (
-            mean.reshape(*output.shape[:-1], *space.shape),
-            raw.reshape(*output.shape[:-1], *space.shape),
-        )
-        return mean, jnp.clip(raw, min_log_std, 2.0)
-
-    def distribution(output):
-        mean, log_std = split(output)
-        kind = distributions.TanhNormal if squash else distributions.DiagonalGaussian
-        return kind(mean=mean, log_std=log_std)
-
-    def reduce(values):
-        return values.sum(-1) if space.shape else values
-
-    def entropy(output):
-        joint = distribution(output)
-        if not space.shape:  # the distributions sum over a last axis, which a scalar lacks
-            joint = jax.tree.map(lambda leaf: leaf[..., None], joint)
-        return joint.entropy()
-
-    def per_component(output, action):
-        mean, log_std = split(output)
-        if squash:
-            values = distributions.tanh_normal_log_prob(mean, log_std, action)
-        else:
-            values = distributions.normal_log_prob(mean, log_std, action)
-        return values
-
-    def token_log_prob(output, action):
-        values = per_component(output, action)
-        return values if space.shape else values[..., None]
+    normal = _Gaussian(space, squash, min_log_std)
 
     def to_env(action):
         return centre + half * action if squash else jnp.clip(action, low, high)
 
-    def temper(output, temperature):
-        # a normal density to the power of 1 / T has the same mean and T times the variance
-        wider = output[..., size:] + 0.5 * jnp.log(jnp.asarray(temperature, output.dtype))
-        return jnp.concatenate([output[..., :size], wider], axis=-1)
-
-    def noise(key, lead):
-        return jax.random.normal(key, (*lead, *space.shape), jnp.float32)
-
-    def draw(noise, output):
-        action = distribution(output).draw(noise)
-        return action, reduce(per_component(output, action))
-
     return ActionHead(
-        size=2 * size,
-        sample=_sampler(noise, draw),
-        noise=noise,
-        draw=draw,
-        log_prob=lambda output, action: reduce(per_component(output, action)),
-        entropy=entropy,
-        mode=lambda output: distribution(output).mode(),
-        token_log_prob=token_log_prob,
+        size=2 * normal.size,
+        sample=_sampler(normal.noise, normal.draw),
+        noise=normal.noise,
+        draw=normal.draw,
+        log_prob=lambda output, action: normal.reduce(normal.per_component(output, action)),
+        entropy=normal.entropy,
+        mode=lambda output: normal.distribution(output).mode(),
+        token_log_prob=normal.token_log_prob,
         to_env=to_env,
-        temper=temper,
+        temper=normal.temper,
     )

@@ -71,78 +71,115 @@ def clone_expert(
     config = config or CloneConfig()
     head = head or action_head(env.spec.action_space)
     worlds = AutoReset(env, "pool", pool_size=config.num_envs)
-    optimiser = adam()
     normalised = isinstance(state.normaliser.obs, RunningMoments)
-    lots = config.num_envs * config.unroll_length
-    step = jax.vmap(worlds.step, in_axes=(0, 0, 0, None))
-    ask = jax.vmap(lambda inner, params: expert(inner, params), in_axes=(0, None))
-
-    def see(moments: Any, obs: Any) -> Any:
-        return normalise_observation(moments, obs) if normalised else obs
-
-    def mean_action(actor: Any, moments: Any, obs: Any) -> Array:
-        output, _ = network.actor({"actor": actor}, see(moments, obs), ())
-        return head.mode(output)
+    work = _Cloning(config, worlds, env_params, network, head, expert, normalised)
+    key_example, key_rounds = jax.random.split(key)
+    actor = state.params["actor"]
+    carry = (actor, OPTIMISER.init(actor), state.normaliser.obs, work.memory(key_example, env))
 
     def one_round(carry, inputs):
         actor, opt_state, moments, memory = carry
         index, key = inputs
         key_pool, key_reset, key_steps, key_fit = jax.random.split(key, 4)
         params = worlds.prepare(key_pool, env_params)
-        first = jax.vmap(worlds.reset, in_axes=(0, None))(
-            jax.random.split(key_reset, config.num_envs), params
-        )
-
-        def act(world, keys):
-            inner, timestep = world
-            wanted = ask(inner.inner, env_params)
-            chosen = jnp.where(index == 0, wanted, mean_action(actor, moments, timestep.obs))
-            nxt = step(keys, inner, head.to_env(chosen), params)
-            return nxt, (timestep.obs, wanted)
-
-        keys = jax.random.split(key_steps, (config.unroll_length, config.num_envs))
-        _, (obs, wanted) = jax.lax.scan(act, first, keys)
-        if normalised:
-            moments = update_moments(moments, obs)
-        flat = jax.tree.map(lambda leaf: leaf.reshape(lots, *leaf.shape[2:]), (obs, wanted))
-        memory = jax.tree.map(
-            lambda kept, new: jax.lax.dynamic_update_slice_in_dim(kept, new, index * lots, 0),
-            memory,
-            flat,
-        )
-        rate = config.learning_rate * (1.0 - 0.9 * index / max(config.rounds - 1, 1))
-
-        def fit(inner, key):
-            actor, opt_state = inner
-            rows = jax.random.randint(key, (config.batch,), 0, (index + 1) * lots)
-            seen, target = jax.tree.map(lambda leaf: leaf[rows], memory)
-
-            def loss_fn(actor):
-                return jnp.mean(jnp.square(mean_action(actor, moments, seen) - target))
-
-            loss, grads = jax.value_and_grad(loss_fn)(actor)
-            actor, opt_state, _, _ = guarded_step(
-                optimiser, actor, opt_state, grads, rate, jnp.float32(1.0)
-            )
-            return (actor, opt_state), loss
-
-        (actor, opt_state), losses = jax.lax.scan(
-            fit, (actor, opt_state), jax.random.split(key_fit, config.fits)
-        )
+        said = work.ask_along(key_reset, key_steps, index, actor, moments, params)
+        moments = update_moments(moments, said[0]) if normalised else moments
+        memory = work.remember(memory, said, index)
+        (actor, opt_state), losses = work.fit(key_fit, index, actor, opt_state, moments, memory)
         return (actor, opt_state, moments, memory), jnp.mean(losses[-(config.fits // 10 + 1) :])
 
-    key_example, key_rounds = jax.random.split(key)
-    example_state, example = jax.eval_shape(env.reset, key_example, env_params)
-    wanted = jax.eval_shape(expert, example_state, env_params)
-    memory = jax.tree.map(
-        lambda leaf: jnp.zeros((config.rounds * lots, *leaf.shape), leaf.dtype),
-        (example.obs, wanted),
-    )
-    actor = state.params["actor"]
-    carry = (actor, optimiser.init(actor), state.normaliser.obs, memory)
     inputs = (jnp.arange(config.rounds), jax.random.split(key_rounds, config.rounds))
     (actor, _, moments, _), losses = jax.lax.scan(one_round, carry, inputs)
     return state.replace(
         params={**state.params, "actor": actor},
         normaliser=state.normaliser.replace(obs=moments),
     ), losses
+
+
+OPTIMISER = adam()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Cloning:
+    """The steps of a round."""
+
+    config: CloneConfig
+    worlds: AutoReset
+    env_params: Any
+    network: ActorCritic
+    head: ActionHead
+    expert: Expert
+    normalised: bool
+
+    @property
+    def lots(self) -> int:
+        """States per round."""
+        return self.config.num_envs * self.config.unroll_length
+
+    def memory(self, key: jax.Array, env: Env) -> tuple[Any, Any]:
+        """Room for the observations of all rounds and what the expert says to them."""
+        world, timestep = jax.eval_shape(env.reset, key, self.env_params)
+        wanted = jax.eval_shape(self.expert, world, self.env_params)
+        return jax.tree.map(
+            lambda leaf: jnp.zeros((self.config.rounds * self.lots, *leaf.shape), leaf.dtype),
+            (timestep.obs, wanted),
+        )
+
+    def mean_action(self, actor: Any, moments: Any, obs: Any) -> Array:
+        """What the policy would do."""
+        seen = normalise_observation(moments, obs) if self.normalised else obs
+        output, _ = self.network.actor({"actor": actor}, seen, ())
+        return self.head.mode(output)
+
+    def ask_along(
+        self, key_reset: Any, key_steps: Any, index: Any, actor: Any, moments: Any, params: Any
+    ) -> tuple[Any, Any]:
+        """Act from fresh starts: the observations met `[T, B, ...]`, and the expert's actions."""
+        config, worlds = self.config, self.worlds
+        step = jax.vmap(worlds.step, in_axes=(0, 0, 0, None))
+        ask = jax.vmap(lambda inner, params: self.expert(inner, params), in_axes=(0, None))
+        first = jax.vmap(worlds.reset, in_axes=(0, None))(
+            jax.random.split(key_reset, config.num_envs), params
+        )
+
+        def act(world, keys):
+            inner, timestep = world
+            wanted = ask(inner.inner, self.env_params)
+            chosen = jnp.where(index == 0, wanted, self.mean_action(actor, moments, timestep.obs))
+            nxt = step(keys, inner, self.head.to_env(chosen), params)
+            return nxt, (timestep.obs, wanted)
+
+        keys = jax.random.split(key_steps, (config.unroll_length, config.num_envs))
+        return jax.lax.scan(act, first, keys)[1]
+
+    def remember(self, memory: Any, said: Any, index: Any) -> Any:
+        """The memory with this round's part filled in."""
+        flat = jax.tree.map(lambda leaf: leaf.reshape(self.lots, *leaf.shape[2:]), said)
+        return jax.tree.map(
+            lambda kept, new: jax.lax.dynamic_update_slice_in_dim(kept, new, index * self.lots, 0),
+            memory,
+            flat,
+        )
+
+    def fit(
+        self, key: Any, index: Any, actor: Any, opt_state: Any, moments: Any, memory: Any
+    ) -> tuple[tuple[Any, Any], Array]:
+        """Optimiser steps on states drawn from all rounds so far, and their losses."""
+        config = self.config
+        rate = config.learning_rate * (1.0 - 0.9 * index / max(config.rounds - 1, 1))
+
+        def step(carry, key):
+            actor, opt_state = carry
+            rows = jax.random.randint(key, (config.batch,), 0, (index + 1) * self.lots)
+            seen, target = jax.tree.map(lambda leaf: leaf[rows], memory)
+
+            def loss_fn(actor):
+                return jnp.mean(jnp.square(self.mean_action(actor, moments, seen) - target))
+
+            loss, grads = jax.value_and_grad(loss_fn)(actor)
+            actor, opt_state, _, _ = guarded_step(
+                OPTIMISER, actor, opt_state, grads, rate, jnp.float32(1.0)
+            )
+            return (actor, opt_state), loss
+
+        return jax.lax.scan(step, (actor, opt_state), jax.random.split(key, config.fits))

@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from jaxrl_rewards.core import record
+from jaxrl_rewards.core import Record, record
 from jaxrl_rewards.core.mesh import shard_batch
 from jaxrl_rewards.learners.api import Learner, LearnerState, Metrics
 from jaxrl_rewards.learners.hparams import at_step
-from jaxrl_rewards.learners.optimise import WHOLE, Groups, adam, guarded_step
+from jaxrl_rewards.learners.optimise import WHOLE, Groups, Step, adam, guarded_step
 
 Loss = Callable[[Any, Any, Any], tuple[Array, Metrics]]
 """`(params, batch, hparams) -> (scalar to minimise, metrics)`."""
@@ -27,7 +27,7 @@ BatchOf = Callable[[jax.Array, Any, Any], Any]
 
 
 @record
-class FitHParams:
+class FitHParams(Record):
     """Sweepable numbers; every leaf may be an array with a `vmap` axis, or a schedule."""
 
     data: Any = ()
@@ -88,19 +88,10 @@ def make_fit(
         def one(carry: tuple, key: jax.Array) -> tuple[tuple, Metrics]:
             params, opt_state, refused = carry
             examples = shard_batch(batch(key, now.data, now))
-            # a decay that is not finite is refused like a rate
-            rate = jnp.where(jnp.isfinite(now.weight_decay), now.learning_rate, jnp.nan)
             (value, told), grads = jax.value_and_grad(loss, has_aux=True)(params, examples, now)
-            step = guarded_step(
-                optimiser, params, opt_state, grads, rate, now.max_grad_norm,
-                groups=groups,
-            )  # fmt: skip
-            shrink = jnp.where(step.refused, 0.0, now.learning_rate * now.weight_decay)
-            params = jax.tree.map(
-                lambda new, old: (new - shrink * old).astype(new.dtype), step.params, params
-            )
+            step = _decayed_step(optimiser, params, opt_state, grads, now, groups)
             told = {"loss": value, **told, "grad_norm": step.norm}
-            return (params, step.opt_state, refused + step.refused), told
+            return (step.params, step.opt_state, refused + step.refused), told
 
         carry = (state.params, state.opt_state, jnp.zeros((), jnp.int32))
         keys = jax.random.split(jax.random.fold_in(state.key, state.step), steps_per_update)
@@ -114,6 +105,25 @@ def make_fit(
         ), {**metrics, "skipped": refused.astype(jnp.float32)}
 
     return Learner(start, update, batch_size * steps_per_update, hparams)
+
+
+def _decayed_step(
+    optimiser: optax.GradientTransformation,
+    params: Any,
+    opt_state: Any,
+    grads: Any,
+    now: Any,
+    groups: Groups,
+) -> Step:
+    """One guarded step, then the decay of the weights, where the step was taken."""
+    # a decay that is not finite is refused like a rate
+    rate = jnp.where(jnp.isfinite(now.weight_decay), now.learning_rate, jnp.nan)
+    step = guarded_step(optimiser, params, opt_state, grads, rate, now.max_grad_norm, groups=groups)
+    shrink = jnp.where(step.refused, 0.0, now.learning_rate * now.weight_decay)
+    decayed = jax.tree.map(
+        lambda new, old: (new - shrink * old).astype(new.dtype), step.params, params
+    )
+    return step._replace(params=decayed)
 
 
 def rows(batch_size: int) -> BatchOf:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxrl_rewards.core import Env, Trajectories, record
+from jaxrl_rewards.core import Env, EnvSpec, Record, Trajectories, record
 from jaxrl_rewards.credit.gae import gae
 from jaxrl_rewards.learners.acting import acting, actor_critic_policy, valid_actions
-from jaxrl_rewards.learners.action_head import action_head
+from jaxrl_rewards.learners.action_head import ActionHead, action_head
 from jaxrl_rewards.learners.api import Learner, LearnerState, Metrics
 from jaxrl_rewards.learners.config import (
     CollectConfig,
@@ -68,7 +68,7 @@ class PPOConfig(CollectConfig, OptimiseConfig, NetworkConfig):
 
 
 @record
-class PPOHParams:
+class PPOHParams(Record):
     """Sweepable numbers; every leaf may be an array with a `vmap` axis, or a schedule."""
 
     env_params: Any
@@ -117,30 +117,15 @@ def make_ppo(
     _check(config, network, hparams)
     worlds = AutoReset(env, config.auto_reset, pool_size=config.num_envs)
     optimise = epochs_of_minibatches(config, network, head)
+    parts = _Parts(env.spec, config, network, head, worlds, optimise, summarise)
 
     def init(key: jax.Array, hparams: PPOHParams) -> LearnerState:
-        key_params, key_worlds, key_run = jax.random.split(key, 3)
-        params = network.init(key_params)
-        key_pool, key_reset = jax.random.split(key_worlds)
-        ready = worlds.prepare(key_pool, at_step(hparams, 0).env_params)
-        keys = jax.random.split(key_reset, config.num_envs)
-        started = start_worlds(keys, worlds, ready, network.initial_carry())
-        return LearnerState(
-            params=params,
-            opt_state=optimise.init(params, hparams),
-            env_state=started,
-            normaliser=init_normaliser(config, started.timestep),
-            summary=_empty_summary(summarise, started, config.unroll_length),
-            statistics=init_statistics(config.num_envs),
-            skipped=jnp.zeros((), jnp.int32),
-            key=key_run,
-            step=jnp.zeros((), jnp.int32),
-        )
+        return _first_state(key, hparams, parts)
 
     def update(state: LearnerState, hparams: PPOHParams) -> tuple[LearnerState, Metrics]:
         now = at_step(hparams, state.step)
         key_collect, key_shuffle = jax.random.split(jax.random.fold_in(state.key, state.step))
-        after, shown = play(key_collect, state, now)
+        after, shown = _play(key_collect, state, now, parts)
         normaliser, reward = normalise_rewards(
             state.normaliser, shown, now.env_params, now.discount
         )
@@ -159,29 +144,66 @@ def make_ppo(
             step=state.step + 1,
         ), {**metrics, **rollout_metrics(shown, statistics)}
 
-    def play(key: jax.Array, state: LearnerState, now: PPOHParams) -> tuple[Worlds, Trajectories]:
-        """Act for `unroll_length` steps; what happened, as the worlds showed it."""
-        key_pool, key_steps = jax.random.split(key)
-        policy = actor_critic_policy(
-            state.params, network, head, env.spec, lambda obs: seen(state.normaliser, obs)
-        )
-        after, shown = collect(
-            key_steps,
-            worlds,
-            worlds.prepare(key_pool, now.env_params),
-            policy,
-            state.env_state,
-            config.unroll_length,
-            time_limits=config.time_limits,
-            keep_info=summarise is not None,
-        )
-        return after, shown.replace(valid=valid_actions(env.spec, shown.obs, lead=2))
-
     def see(state: LearnerState, obs: Any) -> Any:
         return seen(state.normaliser, obs)
 
     samples = config.num_envs * config.unroll_length
     return Learner(init, update, samples, hparams, acting(network, head, env.spec, see))
+
+
+class _Parts(NamedTuple):
+    """What a PPO learner is put together from."""
+
+    spec: EnvSpec
+    config: PPOConfig
+    network: ActorCritic
+    head: ActionHead
+    worlds: AutoReset
+    optimise: Any
+    summarise: Callable[[dict[str, Any]], Any] | None
+
+
+def _first_state(key: jax.Array, hparams: PPOHParams, parts: _Parts) -> LearnerState:
+    """Fresh parameters, and worlds at the beginning of their first episodes."""
+    config, worlds = parts.config, parts.worlds
+    key_params, key_worlds, key_run = jax.random.split(key, 3)
+    params = parts.network.init(key_params)
+    key_pool, key_reset = jax.random.split(key_worlds)
+    ready = worlds.prepare(key_pool, at_step(hparams, 0).env_params)
+    keys = jax.random.split(key_reset, config.num_envs)
+    started = start_worlds(keys, worlds, ready, parts.network.initial_carry())
+    return LearnerState(
+        params=params,
+        opt_state=parts.optimise.init(params, hparams),
+        env_state=started,
+        normaliser=init_normaliser(config, started.timestep),
+        summary=_empty_summary(parts.summarise, started, config.unroll_length),
+        statistics=init_statistics(config.num_envs),
+        skipped=jnp.zeros((), jnp.int32),
+        key=key_run,
+        step=jnp.zeros((), jnp.int32),
+    )
+
+
+def _play(
+    key: jax.Array, state: LearnerState, now: PPOHParams, parts: _Parts
+) -> tuple[Worlds, Trajectories]:
+    """Act for `unroll_length` steps; what happened, as the worlds showed it."""
+    key_pool, key_steps = jax.random.split(key)
+    policy = actor_critic_policy(
+        state.params, parts.network, parts.head, parts.spec, lambda obs: seen(state.normaliser, obs)
+    )
+    after, shown = collect(
+        key_steps,
+        parts.worlds,
+        parts.worlds.prepare(key_pool, now.env_params),
+        policy,
+        state.env_state,
+        parts.config.unroll_length,
+        time_limits=parts.config.time_limits,
+        keep_info=parts.summarise is not None,
+    )
+    return after, shown.replace(valid=valid_actions(parts.spec, shown.obs, lead=2))
 
 
 def default_network(env: Env, config: NetworkConfig, size: int) -> ActorCritic:

@@ -132,7 +132,7 @@ PRESETS: dict[str, Preset] = _table(
         {"learning_rate": 1e-3},
         200_000,
         0.95,
-        "share of episodes that reach the goal",
+        "fraction of episodes that reach the goal",
     ),
     Preset(
         "gridworld-cliff",
@@ -148,7 +148,7 @@ PRESETS: dict[str, Preset] = _table(
         {"learning_rate": 1e-3},
         200_000,
         0.95,
-        "share of episodes that reach the goal",
+        "fraction of episodes that reach the goal",
     ),
     Preset(
         "gridworld-door-key",
@@ -156,7 +156,7 @@ PRESETS: dict[str, Preset] = _table(
         {"learning_rate": 1e-3},
         300_000,
         0.95,
-        "share of episodes that reach the goal",
+        "fraction of episodes that reach the goal",
     ),
     Preset(
         "tabular-rooms",
@@ -172,7 +172,7 @@ PRESETS: dict[str, Preset] = _table(
         {"learning_rate": 1e-3},
         300_000,
         95.0,
-        "share of episodes that reach the goal, times 100",
+        "fraction of episodes that reach the goal, times 100",
     ),
     Preset(
         "keydoor",
@@ -185,7 +185,7 @@ PRESETS: dict[str, Preset] = _table(
         {"learning_rate": 1e-3, "entropy_coefficient": 0.03},
         1_500_000,
         0.95,
-        "share of episodes that reach the stairs",
+        "fraction of episodes that reach the stairs",
     ),
     Preset(
         "roguelike",
@@ -193,7 +193,7 @@ PRESETS: dict[str, Preset] = _table(
         {"learning_rate": 1e-3, "entropy_coefficient": 0.01},
         1_000_000,
         0.5,
-        "share of episodes that reach the stairs",
+        "fraction of episodes that reach the stairs",
     ),
 )
 """Recipes by the world's name."""

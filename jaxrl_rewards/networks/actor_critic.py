@@ -38,14 +38,17 @@ class ActorCritic(NamedTuple):
     """The carry at the start of an episode, unbatched; () for networks without memory."""
     unroll: Callable[[Any, Any, Carry, Array | None], tuple[Array, Array]]
     """`(params, obs [T, N, ...], carry [N, ...], done [T, N]) -> (output, value) [T, N, ...]`: many
-    steps in one pass, the memory cut after `done`. Without memory, `carry` and `done` are ignored
-    and any leading axes will do."""
+    steps in one pass, the memory cut after `done`. A carry of None is that of an episode's start.
+    Without memory, `carry` and `done` are ignored and any leading axes will do."""
     restart: Callable[[Carry, Array], Carry]
     """`(carry [N, ...], done [N]) -> carry`: memory of an episode's start where `done`."""
     recurrent: bool = False
     groups: Any = WHOLE
     """A prefix of the parameters with names at its leaves: each group's gradient is clipped by its
     own norm, and may have a learning rate of its own ("actor", "critic")."""
+    read: Callable[[Any, Any, Array], Carry] | None = None
+    """`(params, obs [N, T, ...], valid [N, T]) -> carry [N, ...]`: memory after the first `valid`
+    observations of an episode, in one pass; None where there is no such pass."""
 
 
 def without_memory(
@@ -84,6 +87,10 @@ def with_memory(
             output, value, carry = apply(params, seen, carry)
             return restart(carry, ended), (output, value)
 
+        if carry is None:
+            carry = jax.tree.map(
+                lambda leaf: jnp.broadcast_to(leaf, (done.shape[1], *leaf.shape)), initial_carry()
+            )
         return jax.lax.scan(step, carry, (obs, done))[1]
 
     return ActorCritic(init, apply, actor, critic, initial_carry, unroll, restart, True, groups)
@@ -140,20 +147,11 @@ def mlp_actor_critic(
     observation (a constant where `learn_std` is False); without, the actor computes it like the
     mean.
     """
-    if not hidden or min(hidden) < 1:
-        raise ValueError(f"hidden needs at least one positive width, got {hidden}")
-    activation(activate)
     critic_hidden = critic_hidden or hidden
+    same = actor_key == critic_key and critic_hidden == hidden
+    _check_mlp(hidden, activate, share_trunk, same, log_std, policy_size)
     actor_space = _part(observation_space, actor_key)
     critic_space = _part(observation_space, critic_key)
-    same_input = actor_key == critic_key
-    if share_trunk and not (same_input and critic_hidden == hidden):
-        raise ValueError("share_trunk needs one observation and one width for actor and critic")
-    if log_std is not None and (share_trunk or policy_size % 2):
-        raise ValueError(
-            f"log_std={log_std} needs separate networks and an even policy_size (means, then "
-            f"deviations), got share_trunk={share_trunk} and policy_size={policy_size}"
-        )
     means = policy_size if log_std is None else policy_size // 2
 
     def actor_input(obs):
@@ -190,6 +188,28 @@ def mlp_actor_critic(
         return actor(params, obs)[0], critic(params, obs), carry
 
     return without_memory(init, apply, actor, critic, SEPARATE)
+
+
+def _check_mlp(
+    hidden: tuple[int, ...],
+    activate: str,
+    share_trunk: bool,
+    same: bool,
+    log_std: float | None,
+    policy_size: int,
+) -> None:
+    """ValueError for what `mlp_actor_critic` cannot build; `same` says that actor and critic have
+    one input and one width."""
+    if not hidden or min(hidden) < 1:
+        raise ValueError(f"hidden needs at least one positive width, got {hidden}")
+    activation(activate)
+    if share_trunk and not same:
+        raise ValueError("share_trunk needs one observation and one width for actor and critic")
+    if log_std is not None and (share_trunk or policy_size % 2):
+        raise ValueError(
+            f"log_std={log_std} needs separate networks and an even policy_size (means, then "
+            f"deviations), got share_trunk={share_trunk} and policy_size={policy_size}"
+        )
 
 
 def _shared(inputs, policy_size, hidden, activate, prepare) -> ActorCritic:

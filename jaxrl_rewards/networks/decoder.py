@@ -79,10 +79,11 @@ class DecoderConfig:
 
 @record
 class Cache:
-    """Keys and values of what was read; leaves `[layers, B, max_length, kv_heads, head_width]`."""
+    """Keys and values of what was read; rows lead, so that it is a carry like any other."""
 
-    keys: Float[Array, "L B S H D"]
-    values: Float[Array, "L B S H D"]
+    keys: Float[Array, "B L S H D"]
+    """S is the configuration's `max_length`, H its `kv_heads`, D its `size_of_head`."""
+    values: Float[Array, "B L S H D"]
     length: Int[Array, "B"]
     """Tokens read so far per row; later slots are ignored."""
 
@@ -127,7 +128,7 @@ def init_decoder(key: jax.Array, config: DecoderConfig, dtype: Any = jnp.float32
 
 def empty_cache(config: DecoderConfig, rows: int, dtype: Any = jnp.float32) -> Cache:
     """A cache for `rows` sequences of up to `max_length` tokens, nothing read."""
-    shape = (config.layers, rows, config.max_length, config.kv_heads, config.size_of_head)
+    shape = (rows, config.layers, config.max_length, config.kv_heads, config.size_of_head)
     return Cache(
         keys=jnp.zeros(shape, dtype),
         values=jnp.zeros(shape, dtype),
@@ -153,74 +154,190 @@ def decode(
     A cache that is full keeps its first `max_length` tokens; what comes after attends to those.
     """
     rows, count = tokens.shape
-    start = jnp.zeros((rows,), jnp.int32) if cache is None else cache.length
-    positions = start[:, None] + jnp.arange(count, dtype=jnp.int32)
+    if cache is None:
+        return teacher_forced(params, config, tokens, valid=valid)[0], None
+    positions = cache.length[:, None] + jnp.arange(count, dtype=jnp.int32)
+    reach = positions[:, :, None] >= jnp.arange(config.max_length, dtype=jnp.int32)
+    row = jnp.arange(rows)[:, None]
+
+    def layer(carry: tuple[Array, Array, Array], inputs: tuple[Params, Array]) -> tuple[Any, None]:
+        x, keys, values = carry
+        weights, depth = inputs
+        query, key, value = projections(weights, config, x, turn)
+        keys = keys.at[row, depth, positions].set(key.astype(keys.dtype), mode="drop")
+        values = values.at[row, depth, positions].set(value.astype(values.dtype), mode="drop")
+        x = mix(weights, config, x, query, keys[:, depth], values[:, depth], reach)
+        return (x + feed_forward(weights, config, x), keys, values), None
+
     turn = rotations(positions, config.size_of_head, config.theta, config.scaling)
-    reach = attention_reach(positions, start, valid, None if cache is None else config.max_length)
+    x = params["embedding"].at[tokens].get(mode="clip")
+    depths = jnp.arange(config.layers, dtype=jnp.int32)
+    carry = (x, cache.keys, cache.values)
+    (x, keys, values), _ = jax.lax.scan(layer, carry, (params["layers"], depths))
+    length = jnp.minimum(cache.length + counted(tokens, valid), config.max_length)
+    x = rms_norm(x, params["norm"], config.epsilon)
+    return x, Cache(keys=keys, values=values, length=length)
+
+
+def prefill(
+    params: Params,
+    config: DecoderConfig,
+    tokens: Int[Array, "B T"],
+    valid: Bool[Array, "B T"] | None = None,
+) -> tuple[Float[Array, "B T D"], Cache]:
+    """`decode` into an empty cache, which looks at the prompt's own tokens only.
+
+    `T` may be at most `max_length`; keys and values have the parameters' dtype.
+    """
+    rows, count = tokens.shape
+    if count > config.max_length:
+        raise ValueError(f"a prompt of {count} tokens needs max_length >= {count}, it is "
+                         f"{config.max_length}")  # fmt: skip
+    x, (keys, values) = teacher_forced(params, config, tokens, valid=valid, keep=True)
+    room = [(0, 0), (0, 0), (0, config.max_length - count), (0, 0), (0, 0)]
+    kept = [jnp.pad(jnp.moveaxis(part, 0, 1), room) for part in (keys, values)]
+    return x, Cache(keys=kept[0], values=kept[1], length=counted(tokens, valid))
+
+
+CHUNK = 16
+"""Tokens of a prompt that a CPU reads at once: products of one shape, whatever the padding is."""
+
+
+def read_prompt(
+    params: Params, config: DecoderConfig, tokens: Int[Array, "B T"], valid: Bool[Array, "B T"]
+) -> Cache:
+    """The cache after the first `valid` tokens of each row.
+
+    In one pass; on a CPU in chunks up to the longest row, so that the same bits come out whatever
+    the padding on the right is.
+    """
+    if jax.default_backend() != "cpu" or tokens.shape[1] == 0:
+        return prefill(params, config, tokens, valid)[1]
+    rows, count = tokens.shape
+    missing = -count % CHUNK
+    tokens = jnp.pad(tokens, [(0, 0), (0, missing)])
+    valid = jnp.pad(valid, [(0, 0), (0, missing)])
+    chunks = (jnp.max(counted(tokens, valid)) + CHUNK - 1) // CHUNK
+
+    def one(index: Array, cache: Cache) -> Cache:
+        part = [
+            jax.lax.dynamic_slice_in_dim(leaf, index * CHUNK, CHUNK, axis=1)
+            for leaf in (tokens, valid)
+        ]
+        return decode(params, config, part[0], cache, part[1])[1]
+
+    cache = empty_cache(config, rows, params["embedding"].dtype)
+    return jax.lax.fori_loop(0, chunks, one, cache)
+
+
+def teacher_forced(
+    params: Params,
+    config: DecoderConfig,
+    tokens: Int[Array, "B T"],
+    *,
+    valid: Bool[Array, "B T"] | None = None,
+    begins: Bool[Array, "B T"] | None = None,
+    cache: Cache | None = None,
+    keep: bool = False,
+) -> tuple[Float[Array, "B T D"], Any]:
+    """Hidden states of whole sequences in one pass, every token shown what came before it.
+
+    Args:
+      valid: which tokens are there; the others are not seen by later ones. All when None.
+      begins: where a new text begins: it sees nothing before, positions start from 0 again. So
+        several texts share a row (packing), and an episode's end cuts memory. Nowhere when None.
+      cache: what was read before the first token; it is read and left as it is.
+      keep: also give keys and values `[L, B, T, H, D]` (else `()`).
+    """
+    positions, reach = sight(tokens, valid, begins, cache, config.max_length)
+    turn = rotations(positions, config.size_of_head, config.theta, config.scaling)
     x = params["embedding"].at[tokens].get(mode="clip")
 
     def layer(x: Array, inputs: tuple[Params, Any]) -> tuple[Array, Any]:
-        weights, kept = inputs
-        x, kept = attention(weights, config, x, turn, reach, positions, kept)
+        weights, before = inputs
+        query, key, value = projections(weights, config, x, turn)
+        kept = (key, value) if keep else ()
+        if before:
+            key, value = (
+                jnp.concatenate([old.astype(new.dtype), new], axis=1)
+                for old, new in zip(before, (key, value), strict=True)
+            )
+        x = mix(weights, config, x, query, key, value, reach)
         return x + feed_forward(weights, config, x), kept
 
     layer = jax.checkpoint(layer) if config.remat else layer
-    kept = () if cache is None else (cache.keys, cache.values)
-    x, kept = jax.lax.scan(layer, x, (params["layers"], kept))
-    x = rms_norm(x, params["norm"], config.epsilon)
-    if cache is None:
-        return x, None
-    read = jnp.full((rows,), count) if valid is None else jnp.sum(valid, axis=1)
-    length = jnp.minimum(start + read.astype(jnp.int32), config.max_length)
-    return x, Cache(keys=kept[0], values=kept[1], length=length)
+    before = () if cache is None else (cache.keys, cache.values)
+    before = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0), before)
+    x, kept = jax.lax.scan(layer, x, (params["layers"], before))
+    return rms_norm(x, params["norm"], config.epsilon), kept
 
 
-def attention_reach(
-    positions: Int[Array, "B T"],
-    start: Int[Array, "B"],
+def sight(
+    tokens: Int[Array, "B T"],
     valid: Bool[Array, "B T"] | None,
-    slots: int | None,
-) -> Bool[Array, "B T S"]:
-    """Which keys each new token sees: itself and everything before it that is there."""
-    if slots is None:
-        seen = positions[:, :, None] >= positions[:, None, :]
-        return seen if valid is None else seen & valid[:, None, :]
-    return positions[:, :, None] >= jnp.arange(slots, dtype=jnp.int32)
+    begins: Bool[Array, "B T"] | None,
+    cache: Cache | None,
+    slots: int,
+) -> tuple[Int[Array, "B T"], Bool[Array, "B T S"]]:
+    """Positions of tokens, and which keys each sees: the cache's slots first, then the new ones."""
+    rows, count = tokens.shape
+    index = jnp.broadcast_to(jnp.arange(count, dtype=jnp.int32), (rows, count))
+    start = jnp.zeros((rows,), jnp.int32) if cache is None else cache.length
+    positions, first = start[:, None] + index, jnp.ones((rows, count), bool)
+    reach = index[:, :, None] >= index[:, None, :]
+    if begins is not None:
+        text = jnp.cumsum(begins, axis=1, dtype=jnp.int32)
+        opened = jax.lax.cummax(jnp.where(begins, index, 0), axis=1)
+        first = text == 0
+        positions = jnp.where(first, positions, index - opened)
+        reach = reach & (text[:, :, None] == text[:, None, :])
+    if valid is not None:
+        reach = reach & valid[:, None, :]
+    if cache is not None:
+        filled = jnp.arange(slots, dtype=jnp.int32) < start[:, None]
+        reach = jnp.concatenate([first[:, :, None] & filled[:, None, :], reach], axis=2)
+    return positions, reach
 
 
-def attention(
-    weights: Params,
-    config: DecoderConfig,
-    x: Float[Array, "B T D"],
-    turn: tuple[Array, Array],
-    reach: Bool[Array, "B T S"],
-    positions: Int[Array, "B T"],
-    kept: tuple[Array, Array] | tuple[()],
-) -> tuple[Float[Array, "B T D"], Any]:
-    """The residual stream after grouped-query attention, and the layer's keys and values."""
-    rows, count, _ = x.shape
+def counted(tokens: Int[Array, "B T"], valid: Bool[Array, "B T"] | None) -> Int[Array, "B"]:
+    """How many tokens of each row are there."""
+    if valid is None:
+        return jnp.full(tokens.shape[:1], tokens.shape[1], jnp.int32)
+    return jnp.sum(valid, axis=1, dtype=jnp.int32)
+
+
+def projections(
+    weights: Params, config: DecoderConfig, x: Float[Array, "B T D"], turn: tuple[Array, Array]
+) -> tuple[Array, Array, Array]:
+    """Queries `[B, T, heads, D]`, keys and values `[B, T, kv_heads, D]` of the normed stream."""
     seen = rms_norm(x, weights["attention_norm"], config.epsilon)
 
     def heads(name: str, number: int) -> Array:
         flat = dense(seen, weights[name], weights.get(f"{name}_bias"))
-        return flat.reshape(rows, count, number, config.size_of_head)
+        return flat.reshape(*x.shape[:2], number, config.size_of_head)
 
     query, key = heads("query", config.heads), heads("key", config.kv_heads)
-    value = heads("value", config.kv_heads)
     if config.qk_norm:
         query = rms_norm(query, weights["query_norm"], config.epsilon)
         key = rms_norm(key, weights["key_norm"], config.epsilon)
-    query, key = rotate(query, turn), rotate(key, turn)
-    if kept:
-        row = jnp.arange(rows)[:, None]
-        key = kept[0].at[row, positions].set(key.astype(kept[0].dtype), mode="drop")
-        value = kept[1].at[row, positions].set(value.astype(kept[1].dtype), mode="drop")
-        kept = (key, value)
+    return rotate(query, turn), rotate(key, turn), heads("value", config.kv_heads)
+
+
+def mix(
+    weights: Params,
+    config: DecoderConfig,
+    x: Float[Array, "B T D"],
+    query: Array,
+    key: Array,
+    value: Array,
+    reach: Bool[Array, "B T S"],
+) -> Float[Array, "B T D"]:
+    """The residual stream after grouped-query attention."""
     mixed = jax.nn.dot_product_attention(
         query, key.astype(query.dtype), value.astype(query.dtype), mask=reach[:, None]
     )
-    out = dense(mixed.reshape(rows, count, -1), weights["output"], weights.get("output_bias"))
-    return x + out, kept
+    flat = mixed.reshape(*x.shape[:2], -1)
+    return x + dense(flat, weights["output"], weights.get("output_bias"))
 
 
 def feed_forward(weights: Params, config: DecoderConfig, x: Array) -> Float[Array, "B T D"]:

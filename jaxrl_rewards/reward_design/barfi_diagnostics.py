@@ -139,11 +139,12 @@ def draw_weight_maps(
     terms: Mapping[str, str],
     boxes: Mapping[str, Any],
     start: tuple[float, float],
+    title: str,
 ) -> None:
     """One column per arm: mean over seeds of the auxiliary weight (top) and of φ_0 (below).
 
     `rewards` and `terms` as for `weight_rows`, `boxes` as for `draw_weight_map`; `start` is marked
-    with a cross.
+    with a cross, and `title` says what the boxes are.
     """
     figure.set_size_inches(3.1 * len(rewards), 6.4)
     axes = figure.subplots(2, len(rewards), squeeze=False)
@@ -153,6 +154,8 @@ def draw_weight_maps(
         for axis, (name, values) in zip(axes[:, column], named.items(), strict=True):
             draw_weight_map(axis, values, boxes, f"{arm}\n{name}")
             axis.plot(*start, "k+", ms=9)
+    figure.suptitle("Learned weights, mean over seeds (" + title + ", +: start)", fontsize=10)
+    figure.tight_layout(rect=(0, 0, 1, 0.97))
 
 
 def draw_weight_map(axis: Any, values: np.ndarray, boxes: Mapping[str, Any], title: str) -> None:

@@ -40,6 +40,40 @@ def read_episodes(
     names = tuple(sorted(name for name in columns if name.startswith("r_aux")))
     if not names:
         raise InputError(f"{path} has no auxiliary column; name one 'r_aux' or 'r_aux_<term>'")
+    _check_columns(path, columns, names, actions)
+    starts, lengths = _episode_lengths(path, columns["episode"])
+    horizon = int(lengths.max()) if horizon is None else horizon
+    if lengths.max() > horizon:
+        raise InputError(
+            f"{path}: an episode has {lengths.max()} steps, more than the horizon of {horizon}"
+        )
+    count = len(columns["r_p"])
+    place = (
+        np.repeat(np.arange(len(starts)), lengths),
+        np.arange(count) - np.repeat(starts, lengths),
+    )
+
+    def padded(values: np.ndarray, dtype: Any = np.float32) -> jax.Array:
+        out = np.zeros((len(starts), horizon, *values.shape[1:]), dtype)
+        out[place] = values
+        return jnp.asarray(out)
+
+    seen = np.asarray(jax.vmap(features)(jnp.asarray(columns["obs"])))
+    episodes = Episodes(
+        features=padded(seen),
+        actions=padded(columns["action"], np.int32),
+        primary=padded(columns["r_p"]),
+        auxiliary=padded(np.stack([columns[name] for name in names], axis=-1)),
+        mask=padded(np.ones(count)),
+    )
+    check_episodes(episodes, str(path))
+    return episodes, names
+
+
+def _check_columns(
+    path: Path, columns: dict[str, np.ndarray], names: tuple[str, ...], actions: int
+) -> None:
+    """InputError for a column that is not one finite number per step, or a wrong action."""
     count = len(columns["r_p"])
     for name in (*COLUMNS, *names):
         shape = columns[name].shape
@@ -61,35 +95,14 @@ def read_episodes(
         raise InputError(
             f"{path}: action {action[row]} in row {row} is not an integer from 0 to {actions - 1}"
         )
-    starts = np.flatnonzero(np.append(True, np.diff(columns["episode"]) != 0))
-    if len(np.unique(columns["episode"])) != len(starts):
+
+
+def _episode_lengths(path: Path, episode: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first rows of the episodes, and their lengths."""
+    starts = np.flatnonzero(np.append(True, np.diff(episode) != 0))
+    if len(np.unique(episode)) != len(starts):
         raise InputError(f"{path}: rows of one episode must follow one another")
-    lengths = np.diff(np.append(starts, count))
-    horizon = int(lengths.max()) if horizon is None else horizon
-    if lengths.max() > horizon:
-        raise InputError(
-            f"{path}: an episode has {lengths.max()} steps, more than the horizon of {horizon}"
-        )
-    place = (
-        np.repeat(np.arange(len(starts)), lengths),
-        np.arange(count) - np.repeat(starts, lengths),
-    )
-
-    def padded(values: np.ndarray, dtype: Any = np.float32) -> jax.Array:
-        out = np.zeros((len(starts), horizon, *values.shape[1:]), dtype)
-        out[place] = values
-        return jnp.asarray(out)
-
-    seen = np.asarray(jax.vmap(features)(jnp.asarray(columns["obs"])))
-    episodes = Episodes(
-        features=padded(seen),
-        actions=padded(action, np.int32),
-        primary=padded(columns["r_p"]),
-        auxiliary=padded(np.stack([columns[name] for name in names], axis=-1)),
-        mask=padded(np.ones(count)),
-    )
-    check_episodes(episodes, str(path))
-    return episodes, names
+    return starts, np.diff(np.append(starts, len(episode)))
 
 
 def write_episodes(

@@ -102,19 +102,8 @@ def fit_offline(
     config = config or OfflineConfig()
     check_episodes(episodes)
     check_reward(phi, episodes)
-    rms = optax.scale_by_rms(decay=0.99, eps=1e-8, eps_in_sqrt=False)
-    adam = optax.adam(0.02)
+    behaviour = clone_behaviour(theta, episodes, policy, config.clone_steps)
     total = episodes.mask.shape[0]
-
-    def mismatch(theta):
-        return -jnp.sum(log_likelihood(theta, episodes, policy)) / jnp.sum(episodes.mask)
-
-    def clone(carry, _):
-        behaviour, state = carry
-        steps, state = adam.update(jax.grad(mismatch)(behaviour), state)
-        return (optax.apply_updates(behaviour, steps), state), None
-
-    (behaviour, _), _ = jax.lax.scan(clone, (theta, adam.init(theta)), None, config.clone_steps)
 
     def draw(key: jax.Array) -> Episodes:
         picks = jax.random.randint(key, (config.batch,), 0, total)
@@ -123,7 +112,7 @@ def fit_offline(
     def policy_step(carry, key, phi):
         theta, moments = carry
         gradient = jax.grad(aligned_objective)(theta, phi, draw(key), config.entropy, policy)
-        direction, renewed = rms.update(gradient, moments)
+        direction, renewed = RMS.update(gradient, moments)
         usable = all_finite(gradient)
         theta = select(usable, combine(1.0, theta, config.policy_rate, direction), theta)
         return (theta, select(usable, renewed, moments)), None
@@ -135,19 +124,9 @@ def fit_offline(
         weights = jax.lax.stop_gradient(
             importance_weights(theta, behaviour, logged, policy, config.ratio_limit)
         )
-        answer = barfi_hypergradient(
-            theta,
-            phi,
-            logged.replace(primary=weights[:, None] * logged.primary),  # J_p is linear in r_p
-            draw(key_aligned),
-            solver,
-            gamma=config.gamma,
-            entropy_weight=config.entropy,
-            reward_penalty=config.reward_penalty,
-            discount_penalty=config.discount_penalty,
-            policy=policy,
-        )
-        direction, phi_moments = rms.update(answer.gradient, phi_moments)
+        weighted = logged.replace(primary=weights[:, None] * logged.primary)  # J_p is linear in r_p
+        answer = _outer(theta, phi, weighted, draw(key_aligned), solver, config, policy)
+        direction, phi_moments = RMS.update(answer.gradient, phi_moments)
         phi = combine(1.0, phi, config.reward_rate, direction)
         (theta, moments), _ = jax.lax.scan(
             lambda c, k: policy_step(c, k, phi),
@@ -158,13 +137,49 @@ def fit_offline(
         row = (effective, answer.stationarity, answer.fallbacks)
         return (theta, moments, phi, phi_moments), row
 
-    start = (behaviour, rms.init(behaviour), phi, rms.init(phi))
+    start = (behaviour, RMS.init(behaviour), phi, RMS.init(phi))
     (theta, _, phi, _), rows = jax.lax.scan(round_, start, jax.random.split(key, config.rounds))
+    effective, stationarity, fallbacks = rows
     return OfflineResult(
         theta=theta,
         behaviour=behaviour,
         phi=phi,
-        effective=rows[0],
-        stationarity=rows[1],
-        fallbacks=rows[2],
+        effective=effective,
+        stationarity=stationarity,
+        fallbacks=fallbacks,
+    )
+
+
+RMS = optax.scale_by_rms(decay=0.99, eps=1e-8, eps_in_sqrt=False)
+"""Of the policy's steps and of the outer ones."""
+
+
+def clone_behaviour(theta: PyTree, episodes: Episodes, policy: Policy, steps: int) -> PyTree:
+    """The policy that makes the log most likely, by `steps` of Adam from `theta`."""
+    adam = optax.adam(0.02)
+
+    def mismatch(theta):
+        return -jnp.sum(log_likelihood(theta, episodes, policy)) / jnp.sum(episodes.mask)
+
+    def clone(carry, _):
+        behaviour, state = carry
+        steps, state = adam.update(jax.grad(mismatch)(behaviour), state)
+        return (optax.apply_updates(behaviour, steps), state), None
+
+    return jax.lax.scan(clone, (theta, adam.init(theta)), None, steps)[0][0]
+
+
+def _outer(theta, phi, primary, aligned, solver, config: OfflineConfig, policy: Policy):
+    """The gradient of the outer step, from episodes for J_p and others for J_φ."""
+    return barfi_hypergradient(
+        theta,
+        phi,
+        primary,
+        aligned,
+        solver,
+        gamma=config.gamma,
+        entropy_weight=config.entropy,
+        reward_penalty=config.reward_penalty,
+        discount_penalty=config.discount_penalty,
+        policy=policy,
     )

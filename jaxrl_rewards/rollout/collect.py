@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrl_rewards.core import TimeStep, Trajectories, record
+from jaxrl_rewards.core import Record, TimeStep, Trajectories, record
 from jaxrl_rewards.rollout.autoreset import AutoReset
 from jaxrl_rewards.rollout.standstill import Standstill
 
@@ -47,10 +47,13 @@ class Policy(NamedTuple):
     """`(carry, done [B]) -> carry`: memory of an episode's start where `done`."""
     value: Callable[[Any, Any], Float[Array, "B"]] | None = None
     """`(obs, carry) -> V [B]`; None without a critic."""
+    read: Callable[[Any, Any], Any] | None = None
+    """`(obs [B, T, ...], valid [B, T]) -> carry [B, ...]`: memory after the first `valid`
+    observations of an episode, in one pass; None where there is no such pass."""
 
 
 @record
-class Worlds:
+class Worlds(Record):
     """Worlds in which a policy acts; leaves `[B, ...]`."""
 
     state: Any
@@ -107,7 +110,7 @@ def collect(
         if time_limits == "termination":
             nxt = nxt.replace(terminated=nxt.done)
         carry = policy.restart(decision.carry, nxt.done)
-        position = _position(
+        position = position_of(
             obs, decision, nxt, env.alive(worlds.timestep), _value_at_cut(policy, nxt, decision)
         )
         if not keep_info:
@@ -152,7 +155,7 @@ def turns_by_forcing(played: Trajectories) -> Array:
     return jnp.where(spoken, count - 1, -1)
 
 
-def _position(
+def position_of(
     obs: Any, decision: Decision, nxt: TimeStep, alive: Array, value_at_cut: Any
 ) -> Trajectories:
     """One step of every world as a record."""
@@ -176,13 +179,28 @@ def _position(
     )
 
 
+@jax.custom_batching.custom_vmap
+def _anywhere(flags: Array) -> Array:
+    """Whether any flag is set, in any of the seeds that a `vmap` runs side by side.
+
+    One answer for all of them: under `vmap` a `cond` on it stays a branch.
+    """
+    return jnp.any(flags)
+
+
+@_anywhere.def_vmap
+def _(size: int, in_batched: list[bool], flags: Array) -> tuple[Array, bool]:
+    del size, in_batched
+    return _anywhere(flags), False
+
+
 def _value_at_cut(policy: Policy, nxt: TimeStep, decision: Decision) -> Any:
     """V of `final_obs` where a time limit cut the episode, which most steps do not need; else 0."""
     if policy.value is None:
         return ()
     cut = nxt.truncated & ~nxt.terminated
     value = jax.lax.cond(
-        jnp.any(cut),
+        _anywhere(cut),
         lambda: policy.value(nxt.final_obs, decision.carry),
         lambda: jnp.zeros_like(decision.value),
     )

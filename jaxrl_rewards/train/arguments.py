@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -11,6 +12,9 @@ from typing import Any, TypeVar
 from jaxrl_rewards.core.errors import InputError
 
 T = TypeVar("T")
+
+SMALLEST, LARGEST = 1.2e-38, 3.4e38
+"""Beyond these a number is 0 or infinite as a float32."""
 
 
 def parse(
@@ -59,6 +63,21 @@ def _complete_switches(names: set[str], arguments: Sequence[str]) -> list[str]:
         if token.replace("_", "-") in names and following.lower() not in ("true", "false"):
             out.append("True")
     return out
+
+
+def changed_flags(values: Any, default: Any) -> list[str]:
+    """The flags, without prefixes, that turn the dataclass `default` into `values`."""
+    flags: list[str] = []
+    for field in dataclasses.fields(values):
+        now, before = getattr(values, field.name), getattr(default, field.name)
+        if now == before:
+            continue
+        if dataclasses.is_dataclass(now):
+            flags += changed_flags(now, before)
+            continue
+        many = isinstance(now, tuple | list)
+        flags += [f"--{field.name.replace('_', '-')}", *map(str, now if many else [now])]
+    return flags
 
 
 def _flags(kind: Any, prefix: str | None) -> dict[str, Any]:
@@ -121,6 +140,10 @@ def _number(text: str, kind: Any, option: str) -> str:
         needed = "a whole number" if kind is int else "a number"
         raise InputError(f"{option} needs {needed}, got {text!r}") from None
     if kind is float:
+        if math.isfinite(value) and value != 0 and not SMALLEST <= abs(value) <= LARGEST:
+            raise InputError(
+                f"{option} needs a number that 32 bits hold (up to {LARGEST:.0e}), got {text}"
+            )
         return text
     if not value.is_integer():
         raise InputError(f"{option} needs a whole number, got {text!r}")

@@ -7,18 +7,19 @@ environment. What a server says is data: it is size-limited, logged as JSON and 
 from __future__ import annotations
 
 import dataclasses
-import json
 import random
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxrl_rewards.core.jsonl import mend_jsonl
+from jaxrl_rewards.core.errors import WriteError
+from jaxrl_rewards.core.jsonl import JsonlWriter
 from jaxrl_rewards.train.chat_dialect import Dialect
 from jaxrl_rewards.train.chat_exchange import Chat, ChatAnswer, Message, make_request
-from jaxrl_rewards.train.chat_replay import ReplayChat
+from jaxrl_rewards.train.chat_replay import ContinuedChat, ReplayChat
 from jaxrl_rewards.train.chat_replies import Reply, estimate, read_reply
 from jaxrl_rewards.train.chat_settings import ChatSettings
 from jaxrl_rewards.train.chat_transport import ChatError, post_json
@@ -66,9 +67,7 @@ class ChatClient:
         self.seconds = 0.0
         """Seconds spent so far, in all threads together."""
         self.dialect = Dialect()
-        self._log = None if log is None else Path(log)
-        if self._log is not None:
-            mend_jsonl(self._log)
+        self._log = None if log is None else JsonlWriter(log)
         self._random = random.Random(seed)
         self._lock = threading.Lock()
 
@@ -212,11 +211,10 @@ class ChatClient:
             "seconds": round(seconds, 4),
             "tokens": tally.tokens,
         }
-        line = json.dumps(entry)
-        with self._lock:
-            self._log.parent.mkdir(parents=True, exist_ok=True)
-            with self._log.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+        try:
+            self._log.append([entry], sync=True)
+        except WriteError as error:  # what was paid for is handed over; the log keeps the line
+            warnings.warn(f"{error}; the answers wait in memory", RuntimeWarning, stacklevel=3)
 
 
 __all__ = [
@@ -225,6 +223,7 @@ __all__ = [
     "ChatClient",
     "ChatError",
     "ChatSettings",
+    "ContinuedChat",
     "Message",
     "ReplayChat",
 ]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import json
 import os
 import shutil
 import warnings
 import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl_rewards.core.errors import InputError
-from jaxrl_rewards.core.files import atomic_path
+from jaxrl_rewards.core.errors import InputError, WriteError
+from jaxrl_rewards.core.files import atomic_path, shown_path
+from jaxrl_rewards.core.json_files import read_json
 from jaxrl_rewards.learners.api import seed_axes
+from jaxrl_rewards.train.manifest import check_manifest, sealed, unsealed, write_manifest
 
 PyTree = Any
 
@@ -23,6 +29,10 @@ FOLDER = "checkpoints"
 """Name of the checkpoint folder within a run's folder."""
 _TRASH = "trash"
 _UNREADABLE = "unreadable"
+_MANIFEST = Path("record") / "files.json"
+_FACTS = ("update", "step", "state", "score", "record")
+_LONGEST_RECORD = 1 << 30
+"""Bytes: a host's part may keep whole networks in it."""
 
 
 class Checkpoints:
@@ -30,41 +40,38 @@ class Checkpoints:
 
     Saving is asynchronous: `save` returns when the values are copied, the files appear under a
     temporary name and are renamed when they are complete, so a killed process leaves no half
-    checkpoint behind. Each checkpoint holds the state, a small JSON record, and a checksum.
+    checkpoint behind. Each checkpoint holds the state and a JSON record, with a checksum of each:
+    whatever is damaged in it, it is refused as a whole, and never gives other values.
     """
 
-    def __init__(
-        self,
-        run_dir: str | os.PathLike,
-        *,
-        keep: int = 3,
-        best: bool = False,
-        read_only: bool = False,
-    ):
+    def __init__(self, run_dir: str | os.PathLike[str], *, keep: int = 3, read_only: bool = False):
         """Open (and unless `read_only` create and tidy) the checkpoints of the run in `run_dir`.
 
-        With `best`, the checkpoint of the highest metric is kept besides the newest `keep`.
+        The checkpoint with the highest metric, where any has one, is kept besides the newest
+        `keep`.
         """
         if keep < 1:
             raise ValueError(f"keep must be at least 1, got {keep}")
         import orbax.checkpoint as ocp
-        from orbax.checkpoint import checkpoint_managers as managers
 
         self.folder = Path(run_dir).absolute() / FOLDER
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(f"{self.folder} is a file; move it away or choose another folder")
         self._ocp = ocp
         self._read_only = read_only
-        newest = managers.LatestN(1_000_000 if read_only else keep)
-        highest = managers.BestN(get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False)
+        self._scores: dict[int, float | None] = {}
+        self._saving = 0
         if not read_only:
             self._empty_trash()
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=managers.AnyPreservationPolicy([newest, highest]),
-            best_fn=_score if best or read_only else None,  # has the metric written
+            preservation_policy=_Keep(1_000_000 if read_only else keep, self._score),
             cleanup_tmp_directories=not read_only,
             todelete_subdir=None if read_only else _TRASH,
             create=not read_only,
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._finished),
         )
-        self._manager = ocp.CheckpointManager(self.folder, options=options)
+        with self._writing("the checkpoints"):
+            self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def steps(self) -> list[int]:
         """Update numbers of the complete checkpoints, ascending."""
@@ -75,20 +82,30 @@ class Checkpoints:
     ) -> None:
         """Save `state` as of `update`, with a JSON `record` and the metric that "best" goes by.
 
-        `state` must not be donated before `wait` returns: pass a copy.
+        `state` must not be donated before `wait` returns: pass a copy. WriteError where this save,
+        or the one before, cannot be written; the older checkpoints are as they were.
         """
-        record = {**record, "update": update, "checksum": checksum(state)}
+        score = None if metric is None or not np.isfinite(metric) else float(metric)
+        facts = {
+            "update": update,
+            "step": _step_of(state),
+            "state": checksum(state),
+            "score": score,
+            "record": record,
+        }
         items = self._ocp.args.Composite(
             state=self._ocp.args.StandardSave(_filled(state)),
-            record=self._ocp.args.JsonSave(record),
+            record=self._ocp.args.JsonSave(sealed(facts)),
         )
-        metrics = None if metric is None or not np.isfinite(metric) else {"best": float(metric)}
         self.wait()  # for the save before, which may still be moving files into the trash
         self._empty_trash()
-        self._manager.save(update, args=items, metrics=metrics, force=True)
+        self._scores[update], self._saving = score, update
+        with self._writing(f"the checkpoint of update {update}"):
+            self._manager.save(update, args=items, force=True)
 
-    def restore(self, abstract: PyTree) -> tuple[PyTree, dict[str, Any]] | None:
-        """The newest readable checkpoint as `(state, record)`; None where there is none at all.
+    def restore(self, abstract: PyTree) -> tuple[PyTree, int, dict[str, Any]] | None:
+        """The newest sound checkpoint as `(state, update, record)`; None where there is none at
+        all.
 
         Args:
           abstract: `jax.ShapeDtypeStruct`s of the state, with shardings where wanted.
@@ -102,12 +119,12 @@ class Checkpoints:
         broken: list[tuple[int, Exception]] = []
         for step in reversed(self.steps()):
             try:
-                found = self.restore_step(step, abstract)
+                state, record = self.restore_step(step, abstract)
             except Exception as error:  # whatever the reader meets, an older one may do
                 broken.append((step, error))
                 continue
             self._set_aside(broken, step)
-            return found
+            return state, step, record
         if broken:
             step, error = broken[0]
             raise InputError(
@@ -118,49 +135,89 @@ class Checkpoints:
 
     def restore_step(self, step: int, abstract: PyTree) -> tuple[PyTree, dict[str, Any]]:
         """The checkpoint of update `step`; raises whatever the reader meets."""
-        args = self._ocp.args
-        items = self._manager.restore(
-            step,
-            args=args.Composite(
-                state=args.StandardRestore(_filled(abstract)), record=args.JsonRestore()
-            ),
+        facts = self._facts(step)
+        args = self._ocp.args.Composite(
+            state=self._ocp.args.StandardRestore(_filled(abstract)),
         )
-        state, record = _emptied(items["state"], abstract), items["record"]
-        expected = record.get("checksum")
-        if expected is not None and checksum(state) not in (None, expected):
-            raise ValueError("the stored values do not match their checksum")
-        return state, record
+        state = _emptied(self._manager.restore(step, args=args)["state"], abstract)
+        _check_state(state, facts)
+        return state, facts["record"]
 
     def raw(self, step: int) -> PyTree:
         """The state of update `step` as nested dicts and lists of arrays, whatever its type, and
-        however many devices it was saved from."""
+        however many devices it was saved from; raises whatever the reader meets."""
+        facts = self._facts(step)
         args = self._ocp.args
-        stored = self._ocp.StandardCheckpointHandler().metadata(self.folder / str(step) / "state")
+        stored = self._ocp.StandardCheckpointHandler().metadata(self._path(step) / "state")
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         wanted = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), stored.tree
         )
         items = self._manager.restore(step, args=args.Composite(state=args.StandardRestore(wanted)))
+        _check_state(items["state"], facts)
         return items["state"]
 
     def best_step(self) -> int | None:
         """Update of the checkpoint with the highest metric; None where no metric was given."""
-        scores = {
-            step: metrics["best"]
-            for step in self.steps()
-            if (metrics := self._manager.metrics(step)) and "best" in metrics
-        }
-        return max(scores, key=lambda step: (scores[step], step)) if scores else None
+        return _best({step: self._score(step) for step in self.steps()})
 
     def wait(self) -> None:
-        """Block until the files of the last `save` are complete."""
-        self._manager.wait_until_finished()
+        """Block until the files of the last `save` are complete; WriteError where they cannot be
+        written."""
+        with self._writing("the last checkpoint"):
+            self._manager.wait_until_finished()
 
     def close(self) -> None:
         """Wait and release the background threads."""
-        self._manager.wait_until_finished()
-        self._manager.close()
-        self._empty_trash()
+        try:
+            self.wait()
+        finally:
+            self._manager.close()
+            self._empty_trash()
+
+    def _finished(self) -> None:
+        """List the files of a checkpoint that are all there, before it gets its final name."""
+        if jax.process_index() == 0:
+            for folder in self.folder.glob(f"{self._saving}.*tmp*"):
+                write_manifest(folder, folder / _MANIFEST)
+
+    def _path(self, step: int) -> Path:
+        """Where the checkpoint of an update lies."""
+        return self.folder / str(step)
+
+    def _facts(self, step: int) -> dict[str, Any]:
+        """The record of an update's checkpoint, with the numbers it must agree with."""
+        folder = self._path(step)
+        check_manifest(folder, folder / _MANIFEST)
+        path = folder / "record" / "metadata"
+        stored = read_json(path, finite=False, limit_bytes=_LONGEST_RECORD)
+        facts = unsealed(stored, *_FACTS)
+        if facts["update"] != step:
+            raise ValueError(f"its record is that of update {facts['update']}")
+        return facts
+
+    def _score(self, step: int) -> float | None:
+        """The metric of a checkpoint; None where it has none or cannot be read."""
+        if step not in self._scores:
+            try:
+                self._scores[step] = self._facts(step)["score"]
+            except Exception:  # it is found out, and told, when it is restored
+                return None
+        return self._scores[step]
+
+    @contextlib.contextmanager
+    def _writing(self, what: str) -> Iterator[None]:
+        """A WriteError in one sentence for whatever stops the writing: orbax and its compiled
+        parts tell of a full disk by errors of many kinds."""
+        try:
+            yield
+        except InputError:
+            raise
+        except Exception as error:
+            raise WriteError(
+                f"{what} in {shown_path(self.folder)} cannot be written ({_reason(error)}); free "
+                "space or allow writing there, then resume: older checkpoints are whole"
+            ) from error
 
     def _empty_trash(self) -> None:
         if not self._read_only and jax.process_index() == 0:
@@ -175,16 +232,66 @@ class Checkpoints:
                 stacklevel=3,
             )
             if not self._read_only and jax.process_index() == 0:
-                target = self.folder.parent / _UNREADABLE / str(step)
-                shutil.rmtree(target, ignore_errors=True)
-                target.parent.mkdir(exist_ok=True)
-                os.replace(self.folder / str(step), target)
+                with self._writing("the folder of unreadable checkpoints"):
+                    self._move_away(step)
         if broken and not self._read_only:
             self._manager.reload()
 
+    def _move_away(self, step: int) -> None:
+        target = self.folder.parent / _UNREADABLE / str(step)
+        target.parent.mkdir(exist_ok=True)
+        if target.is_dir():
+            shutil.rmtree(target)
+        for path in self.folder.iterdir():  # it may be called 007, be a file or a dead link
+            if path.name.isdecimal() and int(path.name) == step:
+                os.replace(path, target)
 
-def _score(metrics: dict[str, float]) -> float:
-    return metrics["best"]
+
+@dataclasses.dataclass(frozen=True)
+class _Keep:
+    """Which checkpoints stay: the newest `count`, and the best one."""
+
+    count: int
+    score: Callable[[int], float | None]
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        """What orbax asks after every save."""
+        steps = [info.step for info in checkpoints]
+        kept = {*sorted(steps)[-self.count :], _best({step: self.score(step) for step in steps})}
+        return [step in kept for step in steps]
+
+
+def _best(scores: dict[int, float | None]) -> int | None:
+    """The step with the highest score, the last one of equals; None where none has any."""
+    known = {step: score for step, score in scores.items() if score is not None}
+    return max(known, key=lambda step: (known[step], step)) if known else None
+
+
+def _step_of(state: PyTree) -> list[int] | None:
+    """The learner's own count of updates, where the state has one and this process sees it."""
+    found = state.get("step") if isinstance(state, dict) else getattr(state, "step", None)
+    if found is None or not getattr(found, "is_fully_replicated", True):
+        return None
+    return np.asarray(found).reshape(-1).tolist()
+
+
+def _check_state(state: PyTree, facts: dict[str, Any]) -> None:
+    """ValueError where a state is not the one that the record is about."""
+    if facts["state"] is not None and checksum(state) not in (None, facts["state"]):
+        raise ValueError("the stored values do not match their checksum")
+    step = _step_of(state)
+    if None not in (step, facts["step"]) and step != facts["step"]:
+        raise ValueError(f"the state is that of step {step}, its record that of {facts['step']}")
+
+
+def _reason(error: BaseException) -> str:
+    """What the operating system says, as far as it can be found among the causes of an error."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.strerror:
+            return seen.strerror
+        seen = seen.__cause__ or seen.__context__
+    return _first_line(error)
 
 
 def _filled(tree: PyTree) -> PyTree:
@@ -213,21 +320,23 @@ def _emptied(tree: PyTree, abstract: PyTree) -> PyTree:
 
 
 def checksum(tree: PyTree) -> int | None:
-    """CRC-32 over the bytes of all leaves in order; None where this process sees only a part."""
-    value = 0
-    for leaf in jax.tree.leaves(tree):
+    """CRC-32 over the names and bytes of all leaves, by name; None where this process sees only a
+    part. A tree and its form as nested dicts and lists have the same."""
+    parts: dict[str, int] = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(_filled(tree)):
         if isinstance(leaf, jax.Array):
             if not (leaf.is_fully_addressable or leaf.is_fully_replicated):
                 return None
             if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
                 leaf = jax.random.key_data(leaf)
         host = np.ascontiguousarray(np.asarray(leaf))
-        value = zlib.crc32(host.reshape(-1).view(np.uint8), value)
-    return value
+        about = f"{host.dtype.str}{host.shape}".encode()
+        parts[_name(path)] = zlib.crc32(host.reshape(-1).view(np.uint8), zlib.crc32(about))
+    return zlib.crc32(json.dumps(sorted(parts.items())).encode())
 
 
 def load_state(
-    run_dir: str | os.PathLike,
+    run_dir: str | os.PathLike[str],
     learner: Any,
     hparams: Any = None,
     *,
@@ -253,7 +362,7 @@ def load_state(
         if which == "latest":
             found = checkpoints.restore(abstract)
             assert found is not None  # _open has seen at least one
-            return found[0], int(found[1]["update"])
+            return found[0], found[1]
         step = _choose(checkpoints, which)
         try:
             return checkpoints.restore_step(step, abstract)[0], step
@@ -266,7 +375,7 @@ def load_state(
         checkpoints.close()
 
 
-def load_params(run_dir: str | os.PathLike, *, which: str | int = "latest") -> PyTree:
+def load_params(run_dir: str | os.PathLike[str], *, which: str | int = "latest") -> PyTree:
     """Parameters of a checkpoint as nested dicts (lists for sequences) of NumPy arrays.
 
     Needs no learner. `which` as in `load_state`.
@@ -315,7 +424,7 @@ def abstract_state(
     )
 
 
-def write_params(path: str | os.PathLike, params: PyTree) -> None:
+def write_params(path: str | os.PathLike[str], params: PyTree) -> None:
     """Write a pytree of arrays to a compressed `.npz`; entry names are the paths, `a/b/kernel`.
 
     Raises:
@@ -331,7 +440,7 @@ def write_params(path: str | os.PathLike, params: PyTree) -> None:
         np.savez_compressed(temporary, **arrays)
 
 
-def read_params(path: str | os.PathLike, like: PyTree = None) -> PyTree:
+def read_params(path: str | os.PathLike[str], like: PyTree = None) -> PyTree:
     """Read `write_params`' file: as nested dicts, or in the structure of `like`.
 
     Raises:
@@ -369,13 +478,7 @@ def read_params(path: str | os.PathLike, like: PyTree = None) -> PyTree:
     return jax.tree_util.tree_unflatten(structure, values)
 
 
-def holds_checkpoint(run_dir: str | os.PathLike) -> bool:
-    """Whether the run has a complete checkpoint to go on from; a folder for them may be empty."""
-    folder = Path(run_dir) / FOLDER
-    return folder.is_dir() and any(path.name.isdigit() for path in folder.iterdir())
-
-
-def _open(run_dir: str | os.PathLike) -> Checkpoints:
+def _open(run_dir: str | os.PathLike[str]) -> Checkpoints:
     folder = Path(run_dir)
     if not (folder / FOLDER).is_dir():
         raise InputError(f"{folder} holds no run with checkpoints; give the folder of a run")

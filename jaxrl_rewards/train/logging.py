@@ -7,14 +7,19 @@ import math
 import os
 import sys
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
-from jaxrl_rewards.core.errors import InputError
-from jaxrl_rewards.core.files import jsonable
+from jaxrl_rewards.core.errors import InputError, WriteError
+from jaxrl_rewards.core.extras import require_package
+from jaxrl_rewards.core.files import atomic_write_bytes, jsonable, writing
+from jaxrl_rewards.core.json_files import parse_json
+from jaxrl_rewards.core.jsonl import JsonlWriter
+from jaxrl_rewards.core.output import SteadyStream
 
 Row = dict[str, Any]
 """One logged line: numbers, or lists of numbers over seeds."""
@@ -35,34 +40,89 @@ PLAIN_INTERVAL_SECONDS = 10.0
 
 
 class JsonlLog:
-    """A file of one JSON object per line, written whole lines at a time and flushed."""
+    """A file of one JSON object per line, written whole lines at a time.
 
-    def __init__(self, path: str | os.PathLike, *, position: int = 0):
-        """Open for appending after `position` bytes; what stands beyond is cut off."""
+    Rows for which there is no room are kept and written with the next ones; a warning says so.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, position: int = 0, update: int | None = None
+    ):
+        """Open for appending after `position` bytes, where the last row is that of `update`; what
+        stands beyond is cut off. A file that is missing, shorter or damaged is made anew of the
+        rows that can be read, with a warning; InputError where it cannot be written."""
         self.path = Path(path)
-        self.path.touch()
-        if self.path.stat().st_size < position:
-            raise InputError(
-                f"{self.path} is shorter ({self.path.stat().st_size} bytes) than its checkpoint "
-                f"says ({position} bytes); restore the file or start afresh in another folder"
-            )
-        os.truncate(self.path, position)
-        self._stream = self.path.open("ab")
+        self.rows: list[Row] = []
+        """The rows that stand in the file already."""
+        with writing(self.path):
+            self._open(position, update)
+        self._writer, self._warned = JsonlWriter(self.path), False
+
+    def _open(self, position: int, update: int | None) -> None:
+        data = self.path.read_bytes() if self.path.exists() else b""
+        self.rows = sound_rows(data[:position], update)
+        known = self.rows[-1]["update"] if self.rows else 0
+        whole = not position or update in (known, None)
+        if whole and len(data) >= position and data[:position].count(b"\n") == len(self.rows):
+            with open(self.path, "ab") as stream:
+                stream.truncate(position)
+            return
+        self.rows = sound_rows(data, update)
+        lines = "".join(_line(row) for row in self.rows)
+        atomic_write_bytes(self.path, lines.encode("utf-8"))
+        known = self.rows[-1]["update"] if self.rows else 0
+        warnings.warn(
+            f"{self.path} is damaged, or shorter than the {position} bytes of its checkpoint: "
+            f"{len(self.rows)} rows up to update {known} are kept, the others are lost",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
     def write(self, row: Row) -> None:
         """Append one row; NaN and infinities become null."""
-        line = json.dumps(jsonable(row), allow_nan=False, separators=(",", ":"))
-        self._stream.write(line.encode("utf-8") + b"\n")
-        self._stream.flush()
+        try:
+            self._writer.append([jsonable(row)])
+        except WriteError as error:
+            if not self._warned:
+                warnings.warn(f"{error}; rows wait until then", RuntimeWarning, stacklevel=2)
+            self._warned = True
 
     def position(self) -> int:
-        """Bytes written so far."""
-        return self._stream.tell()
+        """Bytes written so far, all of them on the disk; InputError where they cannot be."""
+        return self._writer.flush()
 
     def close(self) -> None:
-        """Flush to the disk and close."""
-        os.fsync(self._stream.fileno())
-        self._stream.close()
+        """Have everything on the disk; a last failure is a warning."""
+        try:
+            self._writer.flush()
+        except WriteError as error:
+            warnings.warn(f"{error}; the last rows are lost", RuntimeWarning, stacklevel=2)
+
+
+def sound_rows(data: bytes, update: int | None) -> list[Row]:
+    """The rows of a log that can be used, each later than the one before, up to `update`."""
+    rows: list[Row] = []
+    last, end = 0, math.inf if update is None else update
+    for line in data.split(b"\n"):
+        try:
+            row = parse_json(line, "the line", dict, needs=("update",))
+        except InputError:
+            continue
+        number = row["update"]
+        if isinstance(number, int) and last < number <= end and all(map(_sound, row.values())):
+            rows.append(row)
+            last = number
+    return rows
+
+
+def _sound(value: Any) -> bool:
+    """Whether it is what a row holds: a number, nothing, or a list of these."""
+    values = value if isinstance(value, list) else [value]
+    return all(one is None or isinstance(one, (int, float)) for one in values)
+
+
+def _line(row: Row) -> str:
+    return json.dumps(row, allow_nan=False, separators=(",", ":")) + "\n"
 
 
 def history(rows: list[Row]) -> dict[str, np.ndarray]:
@@ -84,14 +144,11 @@ def history(rows: list[Row]) -> dict[str, np.ndarray]:
 class TensorBoardLog:
     """Scalars for TensorBoard, written by tensorboardX; seeds as their mean."""
 
-    def __init__(self, folder: str | os.PathLike, *, from_update: int = 0):
+    def __init__(self, folder: str | os.PathLike[str], *, from_update: int = 0):
         """Write to `folder`; events of updates from `from_update` on are marked as replaced."""
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError:
-            raise InputError(
-                "log 'tensorboard' needs tensorboardX: install jaxrl-rewards[log] or leave it out"
-            ) from None
+        require_package("tensorboardX", "the log 'tensorboard'")
+        from tensorboardX import SummaryWriter
+
         self._writer = SummaryWriter(os.fspath(folder), purge_step=from_update or None)
 
     def write(self, row: Row) -> None:
@@ -106,7 +163,10 @@ class TensorBoardLog:
 
 
 class Progress:
-    """A live bar on a terminal, a plain line now and then elsewhere, or nothing."""
+    """A live bar on a terminal, a plain line now and then elsewhere, or nothing.
+
+    Whatever becomes of the terminal or pipe (see `SteadyStream`), the work goes on.
+    """
 
     def __init__(
         self,
@@ -119,7 +179,7 @@ class Progress:
         stream: TextIO | None = None,
     ):
         self._total, self._start, self._enabled, self._show = total, done, enabled, show
-        self._stream = stream or sys.stderr
+        self._stream = SteadyStream(stream or sys.stderr)
         self._began = time.monotonic()
         self._last_line = -math.inf
         self._title = title
@@ -156,7 +216,8 @@ class Progress:
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False)
         else:
-            print(text, file=self._stream, flush=True)
+            self._stream.write(text + "\n")
+            self._stream.flush()
 
     def close(self) -> None:
         """Leave the last state on the screen."""
@@ -206,7 +267,7 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
-def _rich_bar(stream: TextIO) -> Any:
+def _rich_bar(stream: Any) -> Any:
     from rich.console import Console
     from rich.progress import (
         BarColumn,

@@ -6,6 +6,7 @@ before.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +19,6 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxrl_rewards.core.errors import InputError
-from jaxrl_rewards.core.jsonl import read_jsonl
 from jaxrl_rewards.core.mesh import replicate, replicated, state_sharding
 from jaxrl_rewards.train.checkpoint import Checkpoints, abstract_state
 from jaxrl_rewards.train.chunk import Health, compile_chunk, first_state, same_structure
@@ -31,6 +31,7 @@ from jaxrl_rewards.train.logging import (
     TensorBoardLog,
     history,
 )
+from jaxrl_rewards.train.plan import EVALUATION, Plan
 from jaxrl_rewards.train.plots import learning_curves
 from jaxrl_rewards.train.signals import StopRequest
 
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 REFUSED_LIMIT = 10
 """A run ends with an error when whole chunks of updates, this many at least, were refused."""
-EVALUATION = "evaluation/"
 _EVALUATION_STREAM = 0x7E57
 
 
@@ -69,31 +69,17 @@ class RunResult:
     """Over `seconds`, all seeds together."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a run is to do; see `run` for the fields."""
+@dataclasses.dataclass(frozen=True)
+class _Restored:
+    """What a checkpoint's record says besides the state."""
 
-    total: int
-    length: int
-    """Updates in a whole chunk."""
-    num_seeds: int | None
-    vmap_hparams: bool
-    evaluate_every: int
-    checkpoint_every: int
-    best_metric: str | None
-    deadline: float | None
-    """On the clock of `time.perf_counter`."""
-    title: str
+    log_bytes: int
+    seconds: float
+    between: dict[str, Any]
 
-    @property
-    def hparam_axis(self) -> int | None:
-        """Axis of the hyper-parameters under the `vmap` over seeds."""
-        return 0 if self.vmap_hparams else None
 
-    @property
-    def scored_by_evaluation(self) -> bool:
-        """Whether the best checkpoint goes by an evaluation."""
-        return (self.best_metric or "").lstrip("-").startswith(EVALUATION)
+FirstState = Any
+"""A `LearnerState`, or a function without arguments that makes one."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -111,7 +97,7 @@ class Loop:
     out_dir: Path | None
     checkpoints: Checkpoints | None = None
     found_run: bool = False
-    restored: dict[str, Any] | None = None
+    restored: _Restored | None = None
     writers: list[Any] = dataclasses.field(default_factory=list)
     jsonl: JsonlLog | None = None
     bar: Progress | None = None
@@ -122,8 +108,8 @@ class Loop:
     """Training time of this call so far."""
     interrupted: bool = False
 
-    def prepare(self, initial_state: LearnerState | None, *, resume: bool) -> None:
-        """Compile, and find or make the first state."""
+    def prepare(self, initial_state: FirstState | None, *, resume: bool) -> None:
+        """Compile, and find or make the first state: `initial_state` only where none is found."""
         began = time.perf_counter()
         plan = self.plan
         single = self.hparams
@@ -146,12 +132,15 @@ class Loop:
             self._restore(shapes)
         places = (plan.num_seeds, plan.hparam_axis, self.mesh, shardings)
         if self.state is None:
-            self.state = initial_state
+            self.state = initial_state() if callable(initial_state) else initial_state
         if self.state is None:
             self.state = first_state(self.learner, self.hparams, self.key, *places)
         # orbax may hand out buffers that the loop must not donate; a copy is ours for certain
         self.state = self._copy(self.state)
-        self._chunk = compile_chunk(self.learner, self.state, self.hparams, plan.length, *places)
+        if self.done < plan.total:  # a finished run that is resumed has nothing left to compute
+            self._chunk = compile_chunk(
+                self.learner, self.state, self.hparams, plan.length, *places
+            )
         jax.block_until_ready(self.state)
         self.compile_seconds = time.perf_counter() - began
         where = None if self.mesh is None else replicated(self.mesh)
@@ -161,15 +150,17 @@ class Loop:
         found = self.checkpoints.restore(shapes)
         if found is None:
             return
-        self.state, self.restored = found
-        self.done = int(self.restored["update"])
+        self.state, self.done, record = found
+        self.restored = _Restored(
+            int(record["log_bytes"]), float(record["seconds"]), dict(record.get("between") or {})
+        )
         if self.done > self.plan.total:
             raise InputError(
                 f"{self.out_dir} is already at update {self.done}, beyond the "
                 f"{self.plan.total} asked for; raise the total"
             )
         if self.between is not None:
-            self.between.load_state_dict(self.restored.get("between") or {})
+            self.between.load_state_dict(self.restored.between)
 
     def open_logs(self, log: Sequence[str], progress: bool, show: tuple[str, ...]) -> None:
         """Open the files at the place where the checkpoint left them."""
@@ -186,17 +177,18 @@ class Loop:
             return
         position = 0
         if self.restored is not None:
-            position = int(self.restored["log_bytes"])
-            self.seconds_before = float(self.restored["seconds"])
+            position = self.restored.log_bytes
+            self.seconds_before = self.restored.seconds
             self.bar.note(f"resuming {self.out_dir} at update {self.done} of {self.plan.total}")
         elif self.found_run:
             self.bar.note(f"no checkpoint in {self.out_dir} yet: starting from the beginning")
         if not is_writer():
             return
         if "jsonl" in log:
-            self.jsonl = JsonlLog(self.out_dir / "metrics.jsonl", position=position)
+            path = self.out_dir / "metrics.jsonl"
+            self.jsonl = JsonlLog(path, position=position, update=self.done)
             self.writers.append(self.jsonl)
-            self.rows = read_jsonl(self.jsonl.path)
+            self.rows = self.jsonl.rows
         if "tensorboard" in log:
             folder = self.out_dir / "tensorboard"
             self.writers.append(TensorBoardLog(folder, from_update=self.done + 1))
@@ -204,8 +196,9 @@ class Loop:
     def train(self, stop: StopRequest) -> RunResult:
         """Run the chunks."""
         first = self.done
-        flight = self._launch() if self.done < self.plan.total else None
-        self.interrupted = agree_on_any(bool(stop), self.mesh) and flight is None
+        self.interrupted = agree_on_any(bool(stop), self.mesh)  # before the first chunk
+        begins = self.done < self.plan.total and not self.interrupted
+        flight = self._launch() if begins else None
         while flight is not None:
             row, before, trouble = self._land(flight)  # waits for the chunk
             ends = agree_on_any(bool(stop) or self._late(), self.mesh)
@@ -251,13 +244,14 @@ class Loop:
         )
 
     def close(self) -> None:
-        """Close files, threads and the bar."""
-        if self.bar is not None:
-            self.bar.close()
-        for writer in self.writers:
-            writer.close()
-        if self.checkpoints is not None:
-            self.checkpoints.close()
+        """Close files, threads and the bar, all of them whatever becomes of one."""
+        with contextlib.ExitStack() as rest:
+            if self.checkpoints is not None:
+                rest.callback(self.checkpoints.close)
+            for writer in self.writers:
+                rest.callback(writer.close)
+            if self.bar is not None:
+                rest.callback(self.bar.close)
 
     def _late(self) -> bool:
         return self.plan.deadline is not None and time.perf_counter() > self.plan.deadline

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from jaxrl_rewards.core.errors import InputError
-from jaxrl_rewards.core.files import atomic_write_json, jsonable
+from jaxrl_rewards.core.files import atomic_write_json, jsonable, refuse_file
 from jaxrl_rewards.core.json_files import read_json
 from jaxrl_rewards.train.fingerprint import static_parts
 
@@ -73,8 +73,7 @@ def check_usable(folder: Path, *, resume: bool) -> bool:
     Raises:
       InputError: it is a file, or holds a run and `resume` is False.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; give a folder for the results")
+    refuse_file(folder)
     holds_run = any((folder / name).exists() for name in TRACES)
     if holds_run and not resume:
         raise InputError(

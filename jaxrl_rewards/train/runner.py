@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +11,16 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from jaxrl_rewards.core.files import make_folder
+from jaxrl_rewards.core.extras import require_package
 from jaxrl_rewards.core.mesh import replicate
 from jaxrl_rewards.train import record
 from jaxrl_rewards.train.checkpoint import FOLDER, Checkpoints
 from jaxrl_rewards.train.distributed import agree_on_any, is_writer
+from jaxrl_rewards.train.folder_lock import folder_lock
 from jaxrl_rewards.train.host_part import HostPart
 from jaxrl_rewards.train.logging import Row
-from jaxrl_rewards.train.loop import Loop, NonFiniteUpdates, Plan, RunResult
+from jaxrl_rewards.train.loop import Loop, NonFiniteUpdates, RunResult
+from jaxrl_rewards.train.plan import Plan, make_plan
 from jaxrl_rewards.train.signals import StopRequest
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def run(
     resume: bool = False,
     num_seeds: int | None = None,
     vmap_hparams: bool = False,
-    initial_state: LearnerState | None = None,
+    initial_state: LearnerState | Callable[[], LearnerState] | None = None,
     evaluate: Callable[[LearnerState, jax.Array], dict[str, Any]] | None = None,
     evaluate_every: int | None = None,
     checkpoint_every: int | None = None,
@@ -69,7 +71,8 @@ def run(
         there is none. The configuration, key, hyper-parameters and seeds must be the same.
       num_seeds: train that many seeds under one `vmap`; metrics become `[num_seeds]`.
       vmap_hparams: with `num_seeds`, the leaves of `hparams` lead with the seed axis too (a sweep).
-      initial_state: start from this state instead of `learner.init`; it is copied.
+      initial_state: start from this state instead of `learner.init`; it is copied. A function
+        that makes it is called only where no checkpoint was restored.
       evaluate: `evaluate(state, key)` gives numbers (or `[num_seeds]`), logged under
         `evaluation/`; see `evaluation.make_evaluator`. It gets the state as it is, seed axis
         included, and a key that depends on the run's key and the update alone.
@@ -91,43 +94,37 @@ def run(
       stop_when: end, saved likewise, after the first logged row for which this is true.
       between: what the host does between chunks; see `train.HostPart`. One process only.
 
-    On SIGTERM or SIGINT the chunk at work is finished, saved, and the result says `interrupted`.
+    On SIGTERM, SIGINT or SIGHUP, however often, the chunk at work is finished, saved, and the
+    result says `interrupted`. The folder is held for this process alone (see `folder_lock`). A run
+    that was killed goes on from its newest sound checkpoint to the same results, on a CPU to the
+    bit.
 
     Returns:
       A `RunResult`.
 
     Raises:
       ValueError: a number is out of range, or the learner does not keep its state's structure.
-      InputError: `out_dir` holds a run and `resume` is False; the resumed run differs in a named
-        field; no checkpoint can be read; tensorboardX is missing.
+      InputError: `out_dir` holds a run and `resume` is False, or is in use by another process; the
+        resumed run differs in a named field; no checkpoint can be read; tensorboardX is missing.
+      WriteError: a disk is full, or a folder cannot be written.
       NonFiniteUpdates: the last chunks, 10 updates at least, refused every update, or a parameter
         is no longer finite. The files are complete up to there.
     """
-    began = time.perf_counter()
-    numbers = {
-        "total_updates": total_updates,
-        "chunk_updates": chunk_updates,
-        "evaluate_every": evaluate_every,
-        "checkpoint_every": checkpoint_every,
-        "keep": keep,
-        "num_seeds": num_seeds,
-    }
-    _check(numbers, log, time_limit, vmap_hparams, mesh, learner, between)
     hparams = learner.hparams if hparams is None else hparams
     hparams = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), hparams)
-    chunk_updates = min(chunk_updates, total_updates)
-    tenth = max(chunk_updates, total_updates // 10)
-    plan = Plan(
-        total=total_updates,
-        length=chunk_updates,
+    plan = make_plan(
+        total_updates=total_updates,
+        chunk_updates=chunk_updates,
         num_seeds=num_seeds,
         vmap_hparams=vmap_hparams,
-        evaluate_every=evaluate_every or tenth,
-        checkpoint_every=checkpoint_every or tenth,
+        evaluate_every=evaluate_every,
+        checkpoint_every=checkpoint_every,
+        keep=keep,
         best_metric=best_metric,
-        deadline=None if time_limit is None else began + time_limit,
+        time_limit=time_limit,
         title=title,
     )
+    _check(plan, log, mesh, learner, between)
     loop = Loop(
         learner=learner,
         hparams=hparams if mesh is None else replicate(hparams, mesh),
@@ -139,19 +136,20 @@ def run(
         mesh=mesh,
         out_dir=None if out_dir is None else Path(out_dir),
     )
-    try:
+    with StopRequest() as stop, _held(loop.out_dir), contextlib.closing(loop):
         if loop.out_dir is not None:
-            _claim_folder(loop, record.facts(config, hparams, key, num_seeds, vmap_hparams),
-                          keep, resume)  # fmt: skip
+            _claim_folder(loop, record.facts(config, hparams, key, num_seeds, vmap_hparams), resume)
         loop.prepare(initial_state, resume=resume)
         loop.open_logs(log, progress, tuple(show))
-        with StopRequest() as stop:
-            return loop.train(stop)
-    finally:
-        loop.close()
+        return loop.train(stop)
 
 
-def _claim_folder(loop: Loop, facts: dict[str, Any], keep: int, resume: bool) -> None:
+def _held(folder: Path | None) -> Any:
+    """The run's folder for this process alone; the process that writes holds it for all."""
+    return folder_lock(folder) if folder and is_writer() else contextlib.nullcontext()
+
+
+def _claim_folder(loop: Loop, facts: dict[str, Any], resume: bool) -> None:
     """Refuse a folder that must not be written; write what the run is; open its checkpoints."""
     plan = loop.plan
     settings = {
@@ -160,7 +158,7 @@ def _claim_folder(loop: Loop, facts: dict[str, Any], keep: int, resume: bool) ->
         "samples_per_update": loop.learner.samples_per_update,
         "evaluate_every": plan.evaluate_every if loop.evaluate else None,
         "checkpoint_every": plan.checkpoint_every,
-        "keep": keep,
+        "keep": plan.keep,
         "best_metric": plan.best_metric,
         "devices": 1 if loop.mesh is None else int(loop.mesh.devices.size),
         "processes": jax.process_count(),
@@ -168,30 +166,24 @@ def _claim_folder(loop: Loop, facts: dict[str, Any], keep: int, resume: bool) ->
     loop.found_run = record.check_folder(loop.out_dir, resume=resume, facts=facts)
     agree_on_any(False, loop.mesh)  # nobody writes before everybody has looked
     if is_writer():
-        make_folder(loop.out_dir)
         record.write(loop.out_dir, facts, settings)
     agree_on_any(False, loop.mesh)
-    loop.checkpoints = Checkpoints(loop.out_dir, keep=keep, best=plan.best_metric is not None)
+    loop.checkpoints = Checkpoints(loop.out_dir, keep=plan.keep)
 
 
 def _check(
-    numbers: dict[str, int | None],
+    plan: Plan,
     log: Sequence[str],
-    time_limit: float | None,
-    vmap_hparams: bool,
     mesh: Mesh | None,
     learner: Learner,
     between: HostPart | None,
 ) -> None:
-    for name, value in numbers.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
     for name in log:
         if name not in LOGS:
             raise ValueError(f"unknown log {name!r}; choose among {LOGS}")
-    if time_limit is not None and not time_limit > 0:
-        raise ValueError(f"time_limit must be above 0 seconds, got {time_limit}")
-    if vmap_hparams and numbers["num_seeds"] is None:
+    if "tensorboard" in log:
+        require_package("tensorboardX", "the log 'tensorboard'")
+    if plan.vmap_hparams and plan.num_seeds is None:
         raise ValueError("vmap_hparams needs num_seeds: the length of the hyper-parameters' axis")
     if jax.process_count() > 1 and mesh is None:
         raise ValueError("a run of several processes needs mesh=make_mesh()")

@@ -64,13 +64,13 @@ def found(tmp_path, monkeypatch):
 def test_rows_of_all_parts(found):
     results, record = found
     rows = {(row["what"], row["peer_name"]): row for row in record["rows"]}
-    speed = rows[("PPO on CartPole-v1, 64 worlds x 128", "rejax")]
+    speed = rows[("PPO on CartPole-v1, 64 environments x 128", "rejax")]
     assert (speed["ratio"], speed["ratio_best"], speed["required"]) == (1.25, 1.25, 1.5)
     limit = next(row for row in record["rows"] if row["peer_name"] == "float32 matrix product")
     assert limit["ratio"] == pytest.approx(200e3 * 231_296 / 1e11, rel=1e-3)
     seeds = next(row for row in record["rows"] if row["peer_name"] == "one compile")
     assert (seeds["ours"], seeds["ratio"], seeds["required"]) == (1.0, 1.0, 1.0)
-    steps = next(row for row in record["rows"] if "to a return of 475, sampled" in row["what"])
+    steps = next(row for row in record["rows"] if "to return 475, sampled" in row["what"])
     assert (steps["ours"], steps["peer"], steps["lower_is_better"]) == (15.0, 15.0, True)
     assert steps["reached"] == {"ours": 2, "rejax": 2}
     assert "--out" not in record["command"]

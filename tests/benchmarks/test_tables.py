@@ -1,4 +1,4 @@
-"""The README's tables: up to date, the same every time, and safe with missing or broken files."""
+"""Tables of README and pages: up to date, the same every time, safe with broken files."""
 
 import json
 
@@ -7,7 +7,8 @@ import pytest
 from benchmarks import charts, tables
 
 README = "# Title\n\n<!-- table:studies -->\nold\n<!-- /table:studies -->\n\nend\n"
-ALL = "".join(f"<!-- table:{name} -->\n<!-- /table:{name} -->\n" for name in tables.TABLES)
+NAMES = [name + " gui_g2" * (name == "study") for name in tables.TABLES]
+ALL = "".join(f"<!-- table:{name} -->\n<!-- /table:{name} -->\n" for name in NAMES)
 
 STUDY = {
     "slug": "gui_g2",
@@ -82,25 +83,33 @@ def results(tmp_path):
 
 
 def run(readme, results, *flags):
-    return tables.main([*flags, "--readme", str(readme), "--results", str(results)])
+    return tables.main([*flags, "--files", str(readme), "--results", str(results)])
 
 
-def test_the_readme_is_up_to_date(repository, capsys):
+def test_readme_and_pages_are_up_to_date(repository, capsys):
     assert tables.main(["--check"]) == 0, capsys.readouterr().out
+    assert len(tables.documents()) > 5
+
+
+def test_a_missing_file_is_named(tmp_path, results, capsys):
+    assert run(tmp_path / "none.md", results) == 2
+    assert "none.md does not exist" in capsys.readouterr().err
 
 
 def test_tables_hold_the_figures_of_the_files(results):
     text, changed = tables.fill(ALL, results)
-    assert changed == list(tables.TABLES)
+    assert changed == NAMES
     for part in (
-        "| `gui_g2` | yes | gap | 0.123 | [0.05, 0.2] | above 0 | 8 | 123 | cpu-2core, 2026",
-        "| PPO | 200,000 steps/s | 160,000 | rejax | 1.25 (best 1.3) | 1.2 |",
+        "| [`gui_g2`](docs/pages/studies/gui_g2.md) |  | yes |  | 8 | 2.1 | cpu-2core, 2026-01",
+        "| gap | 0.123 | [0.05, 0.2] | above 0 |",
+        "**The claim holds.**",
+        "| PPO | 200,000 steps/s | rejax | 160,000 | 1.25 (best 1.3) | 1.2 |",
         "| alone \\| piped | 3 x |  |  |  |  |",
         "| `gui_g2` | 20 of 20 | 3.0e-07 | 1.0e-05 | cpu-2core, 2026-01-04 |",
         "| trained, unseen in training | 0.750 | [0.7, 0.8] |",
         "| control: constant position | 0.100 | [0.05, 0.15] |",
-        "| click accuracy | 0.85 | [0.78, 0.91] | 0.2 | pixels only |  | 0.8 |",
-        "| real median distance | 12 px |  | 14 | binary reward | [-3, -1] |  |",
+        "| click accuracy | 0.85 | [0.78, 0.91] | pixels only | 0.2 |  | 0.8 |",
+        "| real median distance | 12 px |  | binary reward | 14 | [-3, -1] |  |",
     ):
         assert part in text
     assert "unasked" not in text and "other programs" not in text
@@ -111,15 +120,26 @@ def test_a_second_key_stands_beside_the_first(results):
     second = {"passed": False, "measured": {"gap": 0.04}, "interval": {"gap": [-0.01, 0.09]}}
     path.write_text(json.dumps(STUDY | {"second_key": second}))
     text = tables.studies(results)
-    assert "| 95 % interval | on a second key | required |" in text
-    assert "| yes, second key: **no** | gap | 0.123 | [0.05, 0.2] | 0.04 [-0.01, 0.09] |" in text
+    assert "| 95 % interval | on a second random key | required |" in text
+    assert "**The claim holds; on a second random key it does not hold.**" in text
+    assert "| gap | 0.123 | [0.05, 0.2] | 0.04 [-0.01, 0.09] | above 0 |" in text
+    assert "|  | yes | **no** | 8 |" in tables.overview(results)
     path.write_text(json.dumps(STUDY | {"verdict": "too few seeds to judge", "passed": False}))
-    assert "| `gui_g2` | too few seeds to judge | gap |" in tables.studies(results)
+    assert "cannot be judged: too few seeds to judge" in tables.study(results, "gui_g2")
+    assert "| too few seeds to judge |" in tables.overview(results)
+
+
+def test_benchmarks_can_be_named(results):
+    assert "PPO" in tables.benchmarks(results, "ppo")
+    assert "Not measured" in tables.benchmarks(results, "physics")
 
 
 def test_every_task_of_a_search_has_its_column(results):
     lines = tables.searches(results).splitlines()
-    assert lines[0] == "| reward | keydoor: success, noise | ball: success, noise |"
+    assert lines[0] == (
+        "| reward | keydoor: success rate, standard deviation "
+        "| ball: success rate, standard deviation |"
+    )
     assert lines[2] == "| sparse | 0.01 [0, 0.02] | 0.1, 0.04 |"
     assert lines[3] == "| random search |  | 0.47 [0.29, 0.65], 0.14 |"
 
@@ -164,7 +184,8 @@ def test_sparse_records_are_tolerated(results):
 def test_a_failed_claim_is_shown_as_such(results):
     path = results / "cpu-2core" / "study-gui_g2.json"
     path.write_text(json.dumps({**STUDY, "passed": False}))
-    assert "| `gui_g2` | **no** |" in tables.studies(results)
+    assert "**The claim does not hold.**" in tables.studies(results)
+    assert "| **no** |" in tables.overview(results)
 
 
 def test_disturbed_timings_are_marked(results):

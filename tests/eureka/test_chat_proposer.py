@@ -164,7 +164,7 @@ def test_the_flags_of_the_command_reach_the_server(monkeypatch, tmp_path):
     (request,) = server.requests
     body = request["body"]
     assert (body["max_tokens"], body["temperature"], body["n"]) == (77, 0.25, 3)
-    assert proposer.proposer.chat.settings.time_budget == 9
+    assert proposer.proposer.chat.client.settings.time_budget == 9
 
 
 def test_the_key_is_in_no_proposal_and_no_log(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxrl_rewards.core import InputError
+from jaxrl_rewards.core.quantities import Quantity
 from jaxrl_rewards.reward_design.programs import direct, slots, tape
 from jaxrl_rewards.reward_design.programs.expression import ProgramError, print_program
 from jaxrl_rewards.reward_design.programs.parser import parse_expression, parse_program
@@ -130,6 +131,39 @@ def test_gradients_are_safe_where_values_are_protected(text, point, slope):
     node = parse_expression(text, {"v": QUANTITIES["v"]})
     found = jax.grad(lambda v: direct.evaluate_expression(node, {"v": v}))(jnp.asarray(point))
     np.testing.assert_allclose(found, slope, atol=1e-6)
+
+
+STEEP = [
+    "x" + "/ 0.000001" * 7,
+    "x" + " * 1000000" * 7,
+    "(x" + " * 1000000" * 7 + ") * y",
+    "1 / (1 / (1 / (1 / (1 / (1 / x)))))",
+    "sqrt(x) / 0.000001 / 0.000001 * sqrt(y)",
+    "exp(x * 1000000) * exp(y * 1000000) * 1000000 * 1000000",
+]
+
+
+def test_chains_steeper_than_a_float_holds_have_finite_gradients_both_ways():
+    table = {name: Quantity((), "", 1.0, 0, "") for name in ("x", "y")}
+    texts = ["r = " + text for text in STEEP]
+    tapes = tape.stack_tapes(
+        [tape.compile_tape(parse_program(text, table), table) for text in texts]
+    )
+
+    def total(v, one):
+        return jnp.sum(tape.run_tape(one, stack_values({"x": v[0], "y": v[1]}, table)))
+
+    points = jnp.array([[0.0, 0.0], [1e-6, -1e-6], [1e-38, 1.0], [1.0, 2.0], [-1.0, 0.0]])
+    for transform in (jax.jacfwd, jax.jacrev):
+        slope = jax.vmap(jax.vmap(transform(total), in_axes=(0, None)), in_axes=(None, 0))
+        assert np.isfinite(jax.jit(slope)(points, jax.tree.map(jnp.asarray, tapes))).all()
+    for text in STEEP:
+        node = parse_expression(text, table)
+        for transform in (jax.jacfwd, jax.jacrev):
+            slope = transform(
+                lambda v, node=node: direct.evaluate_expression(node, {"x": v[0], "y": v[1]})
+            )
+            assert np.isfinite(jax.vmap(slope)(points)).all(), text
 
 
 SCALARS = {name: q for name, q in QUANTITIES.items() if not q.shape}

@@ -105,9 +105,9 @@ def test_a_failed_claim_is_seen():
 
     good = claim(result(0.75, 0.3, 0.6), eureka.EurekaConfig())
     assert good.passed and good.seeds == 8 and set(good.required) <= set(good.measured)
-    assert good.measured["optimism, fitness in the search less success trained anew"] == (
-        pytest.approx(0.1)
-    )
+    assert good.measured[
+        "optimism: fitness in the search minus success rate when trained again"
+    ] == (pytest.approx(0.1))
     assert any("not told apart from random search" in note for note in good.notes)
     assert any(n.startswith("ball: eureka offline: better than sparse") for n in good.notes)
     assert sum("sparse 0.25" in note for note in good.notes) == 2
@@ -172,7 +172,11 @@ def test_the_command_searches_listens_and_writes(monkeypatch, tmp_path, capsys):
     assert (tmp_path / "best.txt").read_text().strip() in capsys.readouterr().out
     assert len((tmp_path / "proposals.jsonl").read_text().splitlines()) == 6
     again = [*flags, "--proposer", "replay", "--recording", str(tmp_path / "proposals.jsonl")]
-    assert TRAIN.main([*again, *more[:2]]) == 0
+    assert TRAIN.main([*again, *more[:2], "--out", str(tmp_path / "again")]) == 0
+    with pytest.raises(InputError, match="holds a search; go on with it by --resume"):
+        TRAIN.main([*flags, *more])
+    with pytest.raises(InputError, match="candidates = 3, now it is 4"):
+        TRAIN.main(["--candidates", "4", *flags[2:], *more, "--resume"])
 
 
 @pytest.mark.slow

@@ -84,7 +84,7 @@ def test_sampling_follows_the_distribution():
 
 
 def test_targets_leave_room_for_the_displacement():
-    draw = gui_g2.draw_targets(gui_g2.GuiG2Config())
+    draw = gui_g2.make_task(gui_g2.GuiG2Config()).draw
     targets = np.asarray(draw(jax.random.key(0), 500))
     size = targets[:, 2:] - targets[:, :2]
     assert size.min() >= 3 and size[:, 0].max() <= 10 and size[:, 1].max() <= 8

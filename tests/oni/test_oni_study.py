@@ -14,7 +14,8 @@ from jaxrl_rewards.studies.api import StudyResult
 from jaxrl_rewards.studies.oni.arms import ARMS, PANELS, Arm, OniConfig
 from jaxrl_rewards.studies.oni.claim import claim
 from jaxrl_rewards.studies.oni.study import STUDY
-from jaxrl_rewards.studies.oni.training import make_world, train_arm, window_sum
+from jaxrl_rewards.studies.oni.training import make_world, train_arm
+from jaxrl_rewards.studies.shared.arms import window_sum
 from jaxrl_rewards.train.annotation import (
     AnnotationService,
     AnnotationSettings,
@@ -63,16 +64,16 @@ def test_the_claim_asks_for_what_it_says():
         result.arms[arm]["success"] = values
         assert not claim(result, OniConfig()).passed, arm
     result = complete()
-    del result.arms["garbage 20 %"]
+    del result.arms["bad answers 20 %"]
     verdict = claim(result, OniConfig())
-    assert not verdict.passed and "garbage 20 %" in verdict.notes[-1]
+    assert not verdict.passed and "bad answers 20 %" in verdict.notes[-1]
     assert "arms that were not run" in verdict.missed
     assert set(verdict.measured) == set(verdict.required)
 
 
 def test_windows_pool_episodes():
     values = np.arange(1.0, 9.0)[None]
-    assert window_sum(values.copy()).tolist() == [[1, 3, 6, 10, 15, 20, 25, 30]]
+    assert window_sum(values.copy(), 5).tolist() == [[1, 3, 6, 10, 15, 20, 25, 30]]
 
 
 def test_bad_arms_are_refused():

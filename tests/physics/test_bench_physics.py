@@ -57,13 +57,14 @@ def by(rows, what, peer):
 
 def test_rows_compare_with_raw_mujoco_mjx_and_the_other_engine(bench):
     found = bench("--engines", "c", "jax", "warp", "--peers", "mjx", "brax")
-    raw = by(found["rows"], "humanoid, 16 worlds: engine c", bench_physics.RAW)
+    raw = by(found["rows"], "humanoid, 16 environments: engine c", bench_physics.RAW)
     assert raw["ratio"] == 0.9 and raw["required"] == 0.8
     assert raw["share_in_mujoco"] == 0.9 and raw["share_in_callback"] == 0.95
     assert raw["ratio_per_cpu_second"] == 0.85
-    other = by(found["rows"], "humanoid, 16 worlds: engine c", "engine jax, tuned")
+    other = by(found["rows"], "humanoid, 16 environments: engine c", "engine jax, tuned")
     assert other["ratio"] == 4.5 and other["required"] == 3.0
-    plain = by(found["rows"], "humanoid, 16 worlds: engine jax", bench_physics.PEER_NAMES["mjx"])
+    mjx = bench_physics.PEER_NAMES["mjx"]
+    plain = by(found["rows"], "humanoid, 16 environments: engine jax", mjx)
     assert plain["ratio"] == 2.0 and plain["required"] is None
     assert found["name"] == "physics" and "--out" not in found["command"]
 
@@ -72,10 +73,10 @@ def test_a_side_that_fails_is_a_row_with_its_reason(bench):
     rows = bench("--engines", "c", "warp", "--peers", "brax")["rows"]
     errors = {row["what"]: row["error"] for row in rows if "error" in row}
     assert errors == {
-        "humanoid, 16 worlds: warp": "InputError: the engine 'warp' needs an NVIDIA GPU",
-        "humanoid, 16 worlds: brax": "Killed",
+        "humanoid, 16 environments: warp": "InputError: the engine 'warp' needs an NVIDIA GPU",
+        "humanoid, 16 environments: brax": "Killed",
     }
-    assert by(rows, "humanoid, 16 worlds: engine c", bench_physics.RAW)["ours"] == 900.0
+    assert by(rows, "humanoid, 16 environments: engine c", bench_physics.RAW)["ours"] == 900.0
 
 
 def test_past_the_limit_nothing_starts(bench):
@@ -90,7 +91,7 @@ def test_a_world_by_name_goes_to_the_sides_and_brings_training_rates(bench):
         "CartPole-v1", str(bench_physics_steps(16)), "CartPole-v1",
     ]  # fmt: skip
     training = by(
-        rows, "CartPole-v1, 16 worlds: PPO on engine c", "the world alone, random actions"
+        rows, "CartPole-v1, 16 environments: PPO on engine c", "the world alone, random actions"
     )
     assert training["ratio"] == 0.5
 

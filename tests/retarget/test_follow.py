@@ -68,7 +68,7 @@ def test_a_run_becomes_a_row(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"config": {"task": task}}))
     (tmp_path / "metrics.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     row = run_row(tmp_path)
-    assert row["what"] == "human, jog, seed 3: starts followed for 10 s"
+    assert row["what"] == "human, jog, seed 3: success rate, user followed for 10 s"
     assert (row["ours"], row["required"], row["minutes"]) == (0.75, 0.8, 2.0)
     assert row["curve"] == {"samples": [81920], "seconds": [7.0], "followed": [0.5]}
     assert row["trained_by"] == "jaxrl-rewards train retarget --seed 3 --env.damping 0.025"
@@ -87,7 +87,7 @@ def test_what_an_avatar_was_not_trained_on_becomes_rows(tmp_path):
     played = {"clips": rows, "episodes": 8}
     (tmp_path / "evaluation/evaluation.json").write_text(json.dumps(played))
     (row,) = unseen_rows(tmp_path)
-    assert row["what"] == "mouse, trained on 2 motions, seed 2: follows turn-7"
+    assert row["what"] == "mouse, trained on 2 motions, seed 2: time followed on turn-7"
     assert (row["ours"], row["peer"], row["ratio"], row["starts"]) == (4.0, 8.0, 0.5, 8)
     assert row["trained_by"] == (
         "jaxrl-rewards train retarget --seed 2 --hidden 256 256 --env.generated walk:0 turn:1"

@@ -41,14 +41,26 @@ def result(late=False, **final):
         ({}, None),
         ({of.NAIVE: [11.0] * 8}, "final return, naive sum"),
         ({of.WRONG: [96.0] * 6 + [57.0] * 2}, None),
-        ({of.WRONG: [96.0] * 5 + [94.0] * 3}, "share of seeds at 95, B"),
-        ({of.FROZEN: [40.0] * 8}, "final return, B minus A"),
-        ({of.ZERO + of.MANY: [94.0] * 512}, "final return, C minus r_p only"),
+        (
+            {of.WRONG: [96.0] * 5 + [94.0] * 3},
+            "fraction of seeds at 95 or more",
+        ),
+        (
+            {of.FROZEN: [40.0] * 8},
+            "final return, outer step on minus off",
+        ),
+        (
+            {of.ZERO + of.MANY: [94.0] * 512},
+            "final return, zero weights minus primary only",
+        ),
         ({of.ZERO + of.MANY: [98.0] * 504 + [0.0] * 8}, None),
-        ({of.ZERO + of.MANY: [98.0] * 496 + [0.0] * 16}, "final return, C minus r_p only"),
+        (
+            {of.ZERO + of.MANY: [98.0] * 496 + [0.0] * 16},
+            "final return, zero weights minus primary only",
+        ),
         ({of.RECOVERED: [91.0] * 7 + [0.0]}, None),
-        ({of.RECOVERED: [91.0] * 6 + [0.0] * 2}, "share of seeds recovered"),
-        ({of.RESTARTS_ONLY: [99.0] * 8}, "restarts with minus without"),
+        ({of.RECOVERED: [91.0] * 6 + [0.0] * 2}, "fraction of seeds recovered"),
+        ({of.RESTARTS_ONLY: [99.0] * 8}, "final return, restarts: with the outer step"),
     ],
 )
 def test_the_claim_is_judged_as_worded(final, missed):

@@ -17,7 +17,6 @@ from jaxrl_rewards.learners.from_host import takes_from_host
 from jaxrl_rewards.rewards.base import reward_term
 from jaxrl_rewards.rewards.schedule import Linear
 from jaxrl_rewards.train import load_params, load_state, run
-from jaxrl_rewards.train.checkpoint import holds_checkpoint
 from jaxrl_rewards.train.evaluation import evaluate_policy
 from jaxrl_rewards.train.fingerprint import fingerprint, static_parts
 from jaxrl_rewards.train.runner import NonFiniteUpdates
@@ -91,16 +90,6 @@ def test_the_host_hears_and_gives_and_a_resumed_run_goes_on_alike(tmp_path):
         np.testing.assert_array_equal(one, other)
     with pytest.raises(ValueError, match="takes what the host gives"):
         trained(make_regression(), Halving(), 2)
-
-
-def test_an_empty_folder_is_no_checkpoint(tmp_path):
-    assert not holds_checkpoint(tmp_path)
-    (tmp_path / "checkpoints").mkdir()
-    assert not holds_checkpoint(tmp_path)  # killed before the first one was complete
-    (tmp_path / "checkpoints" / "5.orbax-checkpoint-tmp").mkdir()
-    assert not holds_checkpoint(tmp_path)
-    (tmp_path / "checkpoints" / "5").mkdir()
-    assert holds_checkpoint(tmp_path)
 
 
 def up(prev, action, nxt, scale):

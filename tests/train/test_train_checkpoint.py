@@ -1,6 +1,7 @@
 """Checkpoints: round trips, corruption, parameters alone."""
 
 import random
+import resource
 import shutil
 import warnings
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 from jaxrl_rewards.core import InputError
+from jaxrl_rewards.core.errors import WriteError
+from jaxrl_rewards.core.jsonl import read_jsonl
 from jaxrl_rewards.train import load_params, load_state, read_params, run, write_params
 from tests.train.test_train_runner import assert_same_bits
 from tests.train.toys import make_regression
@@ -84,39 +87,159 @@ def test_missing_things_are_named(learner, finished, tmp_path):
 
 
 def damage(path, kind, generator):
-    if kind == "delete":
+    data = bytearray(path.read_bytes())
+    if kind == "delete" or (not data and kind != "empty"):
         path.unlink()
         return
-    data = bytearray(path.read_bytes())
     if kind == "truncate":
-        data = data[: len(data) // 2]
+        data = data[: generator.randrange(len(data))]
+    elif kind == "empty":
+        data = b""
+    elif kind == "noise":
+        data = generator.randbytes(len(data))
     else:
-        for _ in range(4):
-            data[generator.randrange(len(data))] ^= 1 << generator.randrange(8)
+        data[generator.randrange(len(data))] ^= 1 << generator.randrange(8)
     path.write_bytes(bytes(data))
 
 
-@pytest.mark.slow
-def test_damaged_checkpoints_never_give_wrong_values(learner, finished, tmp_path):
-    """Each file of the newest checkpoint is damaged in three ways: right values, or the older."""
+KINDS = ("delete", "truncate", "empty", "noise", "flip", "flip")
+
+
+def test_damaged_checkpoints_never_give_wrong_values(learner, finished, tmp_path, capfd):
+    """40 tries over all files of the newest checkpoint: right values, or the older ones."""
     folder, result = finished
     expected = {30: result.state, 20: load_state(folder, learner, which=20)[0]}
-    files = [p for p in (folder / "checkpoints" / "30").rglob("*") if p.is_file()]
+    newest = folder / "checkpoints" / "30"
+    files = sorted(path for path in newest.rglob("*") if path.is_file())
     generator = random.Random(0)
+    tries = [(file, generator.choice(KINDS)) for file in files]
+    tries += [(generator.choice(files), generator.choice(KINDS)) for _ in range(40 - len(tries))]
+    copy = tmp_path / "copy"
     fallbacks = 0
-    for index, file in enumerate(sorted(files)):
-        for kind in ("delete", "truncate", "flip"):
-            if file.stat().st_size == 0 and kind != "delete":
-                continue
-            copy = tmp_path / f"{index}-{kind}"
-            shutil.copytree(folder, copy)
-            damage(copy / file.relative_to(folder), kind, generator)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                state, update = load_state(copy, learner)
-            assert_same_bits(state, expected[update])
-            fallbacks += update == 20
-    assert fallbacks > 0
+    for file, kind in tries:
+        shutil.copytree(folder, copy)
+        damage(copy / file.relative_to(folder), kind, generator)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            state, update = load_state(copy, learner)
+        assert_same_bits(state, expected[update])
+        fallbacks += update == 20
+        shutil.rmtree(copy)
+    assert fallbacks > 20
+    assert "Traceback" not in capfd.readouterr().err
+
+
+RECORD = "checkpoints/30/record/metadata"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"update": 30', b'"update": 31'),
+        (b'"update": 30', b'"update": 20'),
+        (b'"step": [30]', b'"step": [29]'),
+        (b'"log_bytes": ', b'"log_bytes": 1'),
+        (b'"seconds"', b'"secunds"'),
+        (b'"checksum"', b'"checksun"'),
+        (b'{"facts"', b'[{"facts"'),
+    ],
+)
+def test_a_record_that_says_something_else_is_refused(old, new, learner, finished, tmp_path):
+    """Also where the list of files is lost, as after a kill at the wrong moment."""
+    folder, _ = finished
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    path = copy / RECORD
+    for listed in (True, False):
+        path.write_bytes((folder / RECORD).read_bytes().replace(old, new))
+        assert path.read_bytes() != (folder / RECORD).read_bytes()
+        if not listed:
+            (path.parent / "files.json").unlink()
+        with pytest.raises(InputError, match="update 30 .* cannot be read"):
+            load_state(copy, learner, which=30)
+        with pytest.warns(RuntimeWarning, match="going on from update 20"):
+            assert load_state(copy, learner)[1] == 20
+        with pytest.warns(RuntimeWarning, match="update 30 .* cannot be read"):
+            params = load_params(copy)
+        np.testing.assert_array_equal(params["first"], load_params(folder, which=20)["first"])
+
+
+def test_a_checkpoint_under_another_number_is_refused(learner, finished, tmp_path):
+    folder, _ = finished
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    shutil.copytree(copy / "checkpoints" / "20", copy / "checkpoints" / "50")
+    with pytest.warns(RuntimeWarning, match="update 50 .* record is that of update 20"):
+        assert load_state(copy, learner)[1] == 30
+
+
+@pytest.mark.parametrize("stray", ["file", "folder", "007", "link"])
+def test_what_does_not_belong_among_checkpoints_is_set_aside(stray, learner, finished, tmp_path):
+    folder, result = finished
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    place = copy / "checkpoints" / ("0099" if stray == "007" else "99")
+    if stray == "file":
+        place.write_text("x")
+    elif stray == "link":
+        place.symlink_to(tmp_path / "nowhere")
+    else:
+        place.mkdir()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        resumed = run(learner, out_dir=copy, resume=True, **THIRTY)
+    assert_same_bits(resumed.state, result.state)
+
+
+THIRTY = dict(key=KEY, total_updates=30, chunk_updates=10, checkpoint_every=10, progress=False,
+              log=("jsonl",))  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "short", "torn", "odd", "rows"])
+def test_a_damaged_log_never_makes_a_checkpoint_unusable(kind, learner, finished, tmp_path):
+    folder, result = finished
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    for later in ("30", "20"):
+        shutil.rmtree(copy / "checkpoints" / later)
+    log = copy / "metrics.jsonl"
+    rows = log.read_bytes().splitlines(keepends=True)
+    data = {
+        "empty": b"",
+        "short": rows[0][:-9],
+        "torn": rows[0][:20] + b"\n" + rows[1],
+        "odd": rows[0].replace(b'"loss":', b'"loss":"x",'),
+        "rows": rows[0].replace(b":10,", b":11,") + rows[1],
+    }
+    if kind == "missing":
+        log.unlink()
+    else:
+        log.write_bytes(data[kind])
+    with pytest.warns(RuntimeWarning, match="0 rows up to update 0 are kept"):
+        resumed = run(learner, out_dir=copy, resume=True, **THIRTY)
+    assert_same_bits(resumed.state, result.state)
+    assert [row["update"] for row in read_jsonl(log)] == [20, 30]
+
+
+def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(
+    learner, finished, tmp_path
+):
+    _, result = finished
+    folder = tmp_path / "run"
+
+    def fill(state, key):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300 if state.step == 20 else soft, hard))
+        return {}
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(WriteError, match="cannot be written.*then resume"):
+            run(learner, out_dir=folder, evaluate=fill, evaluate_every=10, **THIRTY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resumed = run(learner, out_dir=folder, resume=True, **THIRTY)
+    assert_same_bits(resumed.state, result.state)
+    assert [row["update"] for row in read_jsonl(folder / "metrics.jsonl")] == [10, 20, 30]
 
 
 def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(learner, finished, tmp_path):

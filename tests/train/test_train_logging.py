@@ -24,8 +24,9 @@ def test_rows_are_cut_at_a_position_and_read_back(tmp_path):
     ]
     logging.JsonlLog(path, position=position).close()
     assert read_jsonl(path) == [{"update": 1, "loss": None}]
-    with pytest.raises(InputError, match="shorter"):
-        logging.JsonlLog(path, position=10_000)
+    with pytest.warns(RuntimeWarning, match="shorter .* 1 rows up to update 1 are kept"):
+        logging.JsonlLog(path, position=10_000, update=4).close()
+    assert read_jsonl(path) == [{"update": 1, "loss": None}]
 
 
 def test_bad_logs_are_named(tmp_path):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_envs.adapters.common import import_library
-from jaxrl_rewards.core import Box, DictSpace, Discrete, Env, InputError
+from jaxrl_rewards.core import Box, DictSpace, Discrete, Env, InputError, TimeStep
 from jaxrl_rewards.core.spaces import Space
 
 AUTORESET_MODES = ("next_step", "same_step")
@@ -87,16 +87,10 @@ def to_gymnasium_vector(
     """
     vector = import_library("gymnasium.vector", "gymnasium")
     batch_space = import_library("gymnasium.vector.utils", "gymnasium").batch_space
-    if autoreset_mode not in AUTORESET_MODES:
-        raise InputError(
-            f"autoreset_mode {autoreset_mode!r} is unknown; choose one of {AUTORESET_MODES}"
-        )
-    if num_envs < 1:
-        raise InputError(f"num_envs must be at least 1, got {num_envs}")
+    _check_vector(autoreset_mode, num_envs)
     params = env.default_params() if params is None else params
-    same_step, count = autoreset_mode == "same_step", num_envs
-    jit_reset = jax.jit(_vector_reset(env, count))
-    jit_step = jax.jit(_vector_step(env, count, same_step))
+    same_step = autoreset_mode == "same_step"
+    copies = _Copies(env, num_envs, params, same_step)
     first_seed = seed
 
     class VectorFromOurs(vector.VectorEnv):
@@ -110,57 +104,88 @@ def to_gymnasium_vector(
         }
 
         def __init__(self):
-            self.num_envs = count
+            self.num_envs = num_envs
             self.single_observation_space = convert_space(env.spec.observation_space)
             self.single_action_space = convert_space(env.spec.action_space)
-            self.observation_space = batch_space(self.single_observation_space, count)
-            self.action_space = batch_space(self.single_action_space, count)
+            self.observation_space = batch_space(self.single_observation_space, num_envs)
+            self.action_space = batch_space(self.single_action_space, num_envs)
             self._first_seed = first_seed
-            self._state = self._key = self._done = self._obs = None
 
         def reset(self, *, seed: int | None = None, options: dict | None = None):
             """Start an episode in all copies, or in those of `options["reset_mask"]`."""
             super().reset(seed=self._first_seed if seed is None else seed)
             self._first_seed = None
             mask = (options or {}).get("reset_mask")
-            key, new_key = jax.random.split(_draw_key(self.np_random))
-            self._key = new_key
-            state, obs = jit_reset(key, params)
-            if mask is not None and self._state is not None:
-                mask = jnp.asarray(_checked_mask(mask, count))
-                state = _select(mask, state, self._state)
-                obs = _select(mask, obs, self._obs)
-                self._done = self._done & ~mask
-            else:
-                self._done = jnp.zeros((count,), bool)
-            self._state, self._obs = state, obs
+            obs = copies.reset(_draw_key(self.np_random), mask)
             return _to_numpy(obs), _mask_info(env, obs, batched=True)
 
         def step(self, actions: Any):
             """Take one step in every copy."""
-            if self._state is None:
-                raise ValueError("call reset before step")
-            actions = _from_numpy(env.spec.action_space, actions)
-            carry = (self._key, self._state, self._done)
-            carry, timestep = jit_step(carry, actions, params)
-            self._key, self._state, self._done = carry
-            self._obs = timestep.obs
-            terms = {name: np.array(value) for name, value in timestep.terms.items()}
-            info: dict[str, Any] = {"terms": terms, **_mask_info(env, timestep.obs, batched=True)}
-            ended = np.array(timestep.terminated | timestep.truncated)
-            if same_step and ended.any():
-                info["final_obs"] = _to_numpy(timestep.final_obs)
-                info["final_info"] = {"terms": terms}
-                info["_final_obs"] = info["_final_info"] = ended
+            timestep = copies.step(_from_numpy(env.spec.action_space, actions))
             return (
                 _to_numpy(timestep.obs),
                 np.array(timestep.reward, np.float64),
                 np.array(timestep.terminated),
                 np.array(timestep.truncated),
-                info,
+                _vector_info(env, timestep, same_step),
             )
 
     return VectorFromOurs()
+
+
+class _Copies:
+    """Copies of a world with their keys and states, which `reset` and `step` move on."""
+
+    def __init__(self, env: Env, count: int, params: Any, same_step: bool):
+        self.count, self.params = count, params
+        self._reset = jax.jit(_vector_reset(env, count))
+        self._step = jax.jit(_vector_step(env, count, same_step))
+        self._state = self._key = self._done = self._obs = None
+
+    def reset(self, key: jax.Array, mask: Any = None) -> Any:
+        """Start an episode in all copies, or in those of `mask` `[count]`: the observations."""
+        key, self._key = jax.random.split(key)
+        state, obs = self._reset(key, self.params)
+        done = jnp.zeros((self.count,), bool)
+        if mask is not None and self._state is not None:
+            mask = jnp.asarray(_checked_mask(mask, self.count))
+            state = _select(mask, state, self._state)
+            obs = _select(mask, obs, self._obs)
+            done = self._done & ~mask
+        self._state, self._obs, self._done = state, obs, done
+        return obs
+
+    def step(self, actions: Any) -> TimeStep:
+        """One step in every copy; ValueError before the first `reset`."""
+        if self._state is None:
+            raise ValueError("call reset before step")
+        carry = (self._key, self._state, self._done)
+        carry, timestep = self._step(carry, actions, self.params)
+        self._key, self._state, self._done = carry
+        self._obs = timestep.obs
+        return timestep
+
+
+def _check_vector(autoreset_mode: str, num_envs: int) -> None:
+    if autoreset_mode not in AUTORESET_MODES:
+        raise InputError(
+            f"autoreset_mode {autoreset_mode!r} is unknown; choose one of {AUTORESET_MODES}"
+        )
+    if num_envs < 1:
+        raise InputError(f"num_envs must be at least 1, got {num_envs}")
+
+
+def _vector_info(env: Env, timestep: TimeStep, same_step: bool) -> dict[str, Any]:
+    """Terms and valid actions of all copies and, where copies have started anew in this step, the
+    end of their last episode."""
+    terms = {name: np.array(value) for name, value in timestep.terms.items()}
+    info: dict[str, Any] = {"terms": terms, **_mask_info(env, timestep.obs, batched=True)}
+    ended = np.array(timestep.terminated | timestep.truncated)
+    if same_step and ended.any():
+        info["final_obs"] = _to_numpy(timestep.final_obs)
+        info["final_info"] = {"terms": terms}
+        info["_final_obs"] = info["_final_info"] = ended
+    return info
 
 
 def convert_space(space: Space) -> Any:

@@ -18,7 +18,12 @@ from jaxrl_envs.control.mountain_car import (
 )
 from jaxrl_envs.control.pendulum import Pendulum, PendulumParams, PendulumState
 from jaxrl_envs.control.tabular import TabularParams, TabularState, TabularWorld
-from jaxrl_envs.control.tabular_models import chain_model, line_key_model, rooms_model
+from jaxrl_envs.control.tabular_models import (
+    chain_model,
+    line_key_model,
+    room_squares,
+    rooms_model,
+)
 
 __all__ = [
     "LAYOUTS",
@@ -51,5 +56,6 @@ __all__ = [
     "chain_model",
     "line_key_model",
     "parse_layout",
+    "room_squares",
     "rooms_model",
 ]

@@ -82,6 +82,24 @@ def rooms_model(
     )
 
 
+SQUARES = (0, 3, 4, 21, 28, 24, 31, 25, 32)
+"""First cells of nine 3×3 squares that cover the rooms and overlap."""
+
+
+def room_squares(model: TabularModel) -> np.ndarray:
+    """Features of the rooms: membership in the `SQUARES`, then in the goal's cell; `[50, 10]`.
+
+    Source: the state abstraction of Devidze et al., AAMAS 2024.
+    """
+    _, columns = model.grid_shape
+    features = np.zeros((model.num_states, len(SQUARES) + 1))
+    for index, first in enumerate(SQUARES):
+        cells = first + columns * np.arange(3)[:, None] + np.arange(3)
+        features[cells.reshape(-1), index] = 1.0
+    features[model.reward_states[0], -1] = 1.0
+    return features
+
+
 def line_key_model(noise: float = 0.1, discount: float = 0.95, goal_reward: float = 10.0):
     """A line of 10 cells with a key in cell 1; `[21, 3]`.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from jaxrl_envs.gui.actions import decode_box, encode_box
 from jaxrl_envs.gui.layout import ScreenConfig, layout_params, sample_layout
 
 
@@ -34,6 +36,39 @@ def sample_targets(
         key_place, (count, 2), dtype=jnp.float32
     )
     return jnp.concatenate([corner, corner + size], axis=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class BoxTask:
+    """Boxes on an empty square screen, named by coordinate tokens."""
+
+    screen: int
+    """Width and height, pixels."""
+    bins: int
+    """Values of a coordinate token."""
+    widths: tuple[float, float]
+    heights: tuple[float, float]
+    margin: float
+    """Room to every border, in sizes of the box."""
+
+    def draw(self, key: jax.Array, count: int) -> Float[Array, "count 4"]:
+        """Targets in pixels (`sample_targets`)."""
+        return sample_targets(
+            key,
+            count,
+            screen=float(self.screen),
+            widths=self.widths,
+            heights=self.heights,
+            margin=self.margin,
+        )
+
+    def label(self, box: Float[Array, "... 4"], shift: Float[Array, "2"]) -> Int[Array, "... 4"]:
+        """The nearest tokens of boxes in pixels, displaced by `shift` times their sizes."""
+        return encode_box(displace(box, shift), float(self.screen), float(self.screen), self.bins)
+
+    def decode(self, tokens: Int[Array, "... 4"]) -> Float[Array, "... 4"]:
+        """Boxes in pixels of tokens."""
+        return decode_box(tokens, float(self.screen), float(self.screen), self.bins)
 
 
 def displace(box: Float[Array, "... 4"], shift: Float[Array, "2"]) -> Float[Array, "... 4"]:

@@ -155,22 +155,7 @@ def make_physics(
     `unsupported_features`; a world that is to run on every engine calls `refuse_unsupported`).
     Engine `c` runs any model, with mocap bodies and the like as the model places them.
     """
-    mujoco = require_mujoco()
-    if not isinstance(model, mujoco.MjModel):
-        raise InputError(
-            f"make_physics got a {type(model).__name__}; give a compiled mujoco.MjModel "
-            "(spec.compile() of an MjSpec)"
-        )
-    engine = choose_engine(engine)
-    if substeps < 1:
-        raise InputError(f"substeps is {substeps}; give at least 1")
-    unknown = [name for name in outputs if name not in OUTPUTS]
-    if unknown:
-        raise InputError(f"output {unknown[0]!r} is unknown; known are {', '.join(OUTPUTS)}")
-    if iterations < 1:
-        raise InputError(f"iterations is {iterations}; give at least 1")
-    if not limit > 0:
-        raise InputError(f"limit is {limit}; give a number above 0")
+    engine = _checked_engine(model, engine, substeps, outputs, iterations, limit)
     model = copy.copy(model)
     placed = _placed(model, outputs) if engine == "c" else ()
     derive = derivation(model, tuple(name for name in outputs if name not in placed))
@@ -205,6 +190,29 @@ def make_physics(
             "max_constraints": max_constraints,
         },
     )
+
+
+def _checked_engine(
+    model: Any, engine: str, substeps: int, outputs: tuple[str, ...], iterations: int, limit: float
+) -> str:
+    """The engine to use; InputError for what `make_physics` cannot be given."""
+    mujoco = require_mujoco()
+    if not isinstance(model, mujoco.MjModel):
+        raise InputError(
+            f"make_physics got a {type(model).__name__}; give a compiled mujoco.MjModel "
+            "(spec.compile() of an MjSpec)"
+        )
+    engine = choose_engine(engine)
+    if substeps < 1:
+        raise InputError(f"substeps is {substeps}; give at least 1")
+    unknown = [name for name in outputs if name not in OUTPUTS]
+    if unknown:
+        raise InputError(f"output {unknown[0]!r} is unknown; known are {', '.join(OUTPUTS)}")
+    if iterations < 1:
+        raise InputError(f"iterations is {iterations}; give at least 1")
+    if not limit > 0:
+        raise InputError(f"limit is {limit}; give a number above 0")
+    return engine
 
 
 def _remake(model: Any, options: dict[str, Any]) -> Physics:

@@ -207,62 +207,22 @@ def build_spec(body: PlanarBody, *, timestep: float = 1.0 / 60.0) -> Any:
     option.timestep = timestep
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     option.iterations, option.ls_iterations = 10, 10
-    strength, size = body.strength, body.leg / _HUMAN_LEG
-    inertia = body.mass * body.leg**2 / (_HUMAN_MASS * _HUMAN_LEG**2)
-    plane, sphere, capsule = (
-        mujoco.mjtGeom.mjGEOM_PLANE,
-        mujoco.mjtGeom.mjGEOM_SPHERE,
-        mujoco.mjtGeom.mjGEOM_CAPSULE,
-    )
-    slide, hinge = mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_HINGE
+    plane = mujoco.mjtGeom.mjGEOM_PLANE
     spec.worldbody.add_geom(name="floor", type=plane, size=[0, 0, 1], contype=0, conaffinity=0)
-
-    def limb(parent, name, mass, start, end, radius):
-        parent.add_geom(
-            name=name, type=capsule, fromto=[start[0], 0, start[1], end[0], 0, end[1]],
-            size=[radius * size, 0, 0], mass=mass, contype=0, conaffinity=0,
-        )  # fmt: skip
-
-    torso = spec.worldbody.add_body(name="torso")
-    for name, kind, axis in (
-        ("root_x", slide, [1, 0, 0]),
-        ("root_z", slide, [0, 0, 1]),
-        ("pitch", hinge, [0, 1, 0]),
-    ):
-        torso.add_joint(name=name, type=kind, axis=axis)
-    pitch = torso.joints[-1]
-    pitch.stiffness, pitch.damping = _triple(300.0 * strength), _triple(30.0 * strength)
-    limb(torso, "torso", body.torso_mass, (0, 0), (0, body.torso), 0.08)
-    if body.tail_mass > 0.0:
-        limb(torso, "tail", body.tail_mass, (0, 0), (-body.tail, 0), 0.03)
-
-    def chain(side, names, height, lengths, masses, radius):
-        parent, at = torso, [0.0, 0.0, height]
-        for name, length, mass in zip(names, lengths, masses, strict=True):
-            part = parent.add_body(name=f"{side}_{name}_link", pos=at)
-            index = JOINTS.index(f"{side}_{name}")
-            joint = part.add_joint(
-                name=f"{side}_{name}", type=hinge, axis=[0, 1, 0], armature=_ARMATURE * inertia,
-                limited=True, range=[LOWER[index], UPPER[index]],
-            )  # fmt: skip
-            joint.damping = _triple(_DAMPING * strength)
-            limb(part, f"{side}_{name}", mass, (0, 0), (0, -length), radius)
-            parent, at = part, [0.0, 0.0, -length]
-        return parent
-
+    torso = _add_torso(spec, body)
     for side in ("left", "right"):
-        chain(
-            side, ("shoulder", "elbow"), body.torso, (body.upper_arm, body.forearm),
+        _add_chain(
+            torso, body, side, ("shoulder", "elbow"), body.torso, (body.upper_arm, body.forearm),
             (body.upper_arm_mass, body.forearm_mass), 0.03,
         )  # fmt: skip
     for side in ("left", "right"):
-        shin = chain(
-            side, ("hip", "knee"), 0.0, (body.thigh, body.shin),
+        shin = _add_chain(
+            torso, body, side, ("hip", "knee"), 0.0, (body.thigh, body.shin),
             (body.thigh_mass, body.shin_mass), 0.05,
         )  # fmt: skip
         shin.add_geom(
-            name=f"{side}_foot", type=sphere, pos=[0, 0, -body.shin], mass=body.foot_mass,
-            size=[body.foot_radius, 0, 0], contype=0, conaffinity=0,
+            name=f"{side}_foot", type=mujoco.mjtGeom.mjGEOM_SPHERE, pos=[0, 0, -body.shin],
+            mass=body.foot_mass, size=[body.foot_radius, 0, 0], contype=0, conaffinity=0,
         )  # fmt: skip
         spec.add_pair(geomname1="floor", geomname2=f"{side}_foot", condim=3)
     for name, (kp, kd, limit) in zip(JOINTS, body.gains(), strict=True):
@@ -272,6 +232,58 @@ def build_spec(body: PlanarBody, *, timestep: float = 1.0 / 60.0) -> Any:
         )  # fmt: skip
         servo.set_to_position(kp=kp, kv=kd)
     return spec
+
+
+def _add_torso(spec: Any, body: PlanarBody) -> Any:
+    """The root with its three joints, the trunk and, where there is one, the tail."""
+    import mujoco
+
+    slide, hinge = mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_HINGE
+    torso = spec.worldbody.add_body(name="torso")
+    for name, kind, axis in (
+        ("root_x", slide, [1, 0, 0]),
+        ("root_z", slide, [0, 0, 1]),
+        ("pitch", hinge, [0, 1, 0]),
+    ):
+        torso.add_joint(name=name, type=kind, axis=axis)
+    pitch = torso.joints[-1]
+    pitch.stiffness = _triple(300.0 * body.strength)
+    pitch.damping = _triple(30.0 * body.strength)
+    _add_limb(torso, body, "torso", body.torso_mass, (0, 0), (0, body.torso), 0.08)
+    if body.tail_mass > 0.0:
+        _add_limb(torso, body, "tail", body.tail_mass, (0, 0), (-body.tail, 0), 0.03)
+    return torso
+
+
+def _add_chain(torso, body, side, names, height, lengths, masses, radius) -> Any:
+    """Two limbs that hang from the torso at `height`, each on a hinge; the last of them."""
+    import mujoco
+
+    inertia = body.mass * body.leg**2 / (_HUMAN_MASS * _HUMAN_LEG**2)
+    parent, at = torso, [0.0, 0.0, height]
+    for name, length, mass in zip(names, lengths, masses, strict=True):
+        part = parent.add_body(name=f"{side}_{name}_link", pos=at)
+        index = JOINTS.index(f"{side}_{name}")
+        joint = part.add_joint(
+            name=f"{side}_{name}", type=mujoco.mjtJoint.mjJNT_HINGE, axis=[0, 1, 0],
+            armature=_ARMATURE * inertia, limited=True, range=[LOWER[index], UPPER[index]],
+        )  # fmt: skip
+        joint.damping = _triple(_DAMPING * body.strength)
+        _add_limb(part, body, f"{side}_{name}", mass, (0, 0), (0, -length), radius)
+        parent, at = part, [0.0, 0.0, -length]
+    return parent
+
+
+def _add_limb(parent, body, name, mass, start, end, radius) -> None:
+    """A capsule from `start` to `end` (x, z), `radius` thick on a human."""
+    import mujoco
+
+    size = body.leg / _HUMAN_LEG
+    parent.add_geom(
+        name=name, type=mujoco.mjtGeom.mjGEOM_CAPSULE,
+        fromto=[start[0], 0, start[1], end[0], 0, end[1]],
+        size=[radius * size, 0, 0], mass=mass, contype=0, conaffinity=0,
+    )  # fmt: skip
 
 
 def _triple(value: float) -> Any:

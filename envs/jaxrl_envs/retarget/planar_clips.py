@@ -171,6 +171,22 @@ def make_clips(
     return PlanarClips(table=jax.vmap(clip)(styles)), styles
 
 
+def known_and_fresh(
+    key: jax.Array, body: PlanarBody, known: int, fresh: int, seconds: float
+) -> tuple[PlanarClips, PlanarClips, MotionStyle]:
+    """`known` clips to train on, `fresh` ones to evaluate on, and the styles of the latter.
+
+    The styles of a key are the same for every character.
+    """
+    make = jax.jit(lambda key: make_clips(key, body, clips=known + fresh, seconds=seconds))
+    both, styles = make(key)
+    return (
+        PlanarClips(table=both.table[:known]),
+        PlanarClips(table=both.table[known:]),
+        jax.tree.map(lambda leaf: leaf[known:], styles),
+    )
+
+
 def clip_times(seconds: float) -> Float[Array, "frames"]:
     """Times of the frames of a clip; the first `HISTORY` are negative."""
     count = round(seconds * RATE) + HISTORY + 1

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl_envs.retarget.planar_body import KEYPOINTS, SENSED, PlanarBody, segments
+from jaxrl_envs.retarget.planar_body import BODIES, KEYPOINTS, SENSED, PlanarBody, segments
+from jaxrl_envs.retarget.planar_motion import RATE, MotionStyle, human_coordinates
 
 LINES = (
     ("hip", "shoulder", "head"),
@@ -16,6 +18,35 @@ LINES = (
     ("hip", "left_knee", "left_foot"),
     ("hip", "right_knee", "right_foot"),
 )
+
+
+def draw_strip(figure: Any, shown: dict[str, np.ndarray], styles: MotionStyle) -> None:
+    """One row for the user with the three sensed points, one per character.
+
+    `shown[body]` are coordinates `[clips, steps, 11]`; the clip drawn is the one of the fastest
+    walker that also raises an arm.
+    """
+    clip = choose_clip(styles)
+    style = jax.tree.map(lambda leaf: leaf[clip], styles)
+    steps = next(iter(shown.values())).shape[1]
+    moments = np.linspace(0, steps - 1, 10).astype(int)
+    times = jnp.asarray((moments + 1) / RATE, jnp.float32)
+    user = np.asarray(jax.vmap(lambda now: human_coordinates(style, now))(times))
+    rows = [("user", BODIES["human"], user)]
+    rows += [(f"avatar: {name}", BODIES[name], q[clip, moments]) for name, q in shown.items()]
+    draw_rows(figure, rows)
+    figure.suptitle(
+        f"an unseen motion every {np.diff(moments).mean() / RATE:.1f} s: "
+        f"{float(style.speed):.2f} m/s; red: all that is sensed",
+        fontsize=10,
+    )
+    figure.tight_layout()
+
+
+def choose_clip(styles: MotionStyle) -> int:
+    """The index of the fastest motion among those that raise an arm."""
+    raises = np.asarray(styles.raise_height).max(axis=-1)
+    return int(np.argmax(np.asarray(styles.speed) + (raises > 0)))
 
 
 def draw_rows(figure: Any, rows: list[tuple[str, PlanarBody, np.ndarray]]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from jaxrl_envs.retarget.planar_body import LEGS
@@ -83,4 +84,18 @@ def follow_clips(
         "contact_match": total["match"] / taken,
         "action_change": change * params.action_scale * RATE**2,
         "foot_skate": total["skate"] / jnp.maximum(total["touch"], 1.0),
+    }
+
+
+def followed_speeds(speeds: np.ndarray, followed: np.ndarray) -> dict[str, float]:
+    """Which motions are followed to their end, and how fast the user walks in them.
+
+    From the users' `speeds` `[clips]` and `followed` bool `[clips]`: how many are followed, the
+    highest speed among them in m/s (0 without any), and how many of all motions are no faster.
+    """
+    fastest = float(speeds[followed].max(initial=0.0))
+    return {
+        "motions": int(followed.sum()),
+        "fastest, m/s": fastest,
+        "of all, no faster": int((speeds <= fastest).sum()) if followed.any() else 0,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any
 
@@ -38,6 +39,10 @@ class ChatProposer:
             raise InputError(f"temperature must be finite and not negative, got {temperature}")
         self.chat, self.samples = chat, samples
         self.temperature, self.max_tokens = temperature, max_tokens
+
+    def rehearsing(self) -> contextlib.AbstractContextManager:
+        """A context in which nothing is asked that is not on record (`ContinuedChat`)."""
+        return getattr(self.chat, "rehearsing", contextlib.nullcontext)()
 
     def propose(self, context: Context, count: int) -> list[Proposal]:
         """`count` independent answers to the same question, as proposals or failures."""

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.core.errors import InputError, WriteError
 from jaxrl_rewards.reward_design.eureka.candidates import (
     FAILURES,
     NO_ANSWER,
@@ -164,6 +164,8 @@ def ask(proposer: Proposer, context: Context, count: int) -> list[Proposal]:
     try:
         found = list(proposer.propose(context, count))[:count]
         error = f"the proposer gave {len(found)} of {count} programs"
+    except WriteError:  # of the recording: what was paid for could not be kept
+        raise
     except Exception as problem:  # a proposer is foreign code: it must not end the search
         found, error = [], f"{type(problem).__name__}: {problem}"
     missing = Proposal(status=NO_ANSWER, error=error[:500])

@@ -160,36 +160,13 @@ def shaped_learning(
     discounted task return of each `every` episodes, `P = episodes // every`. InputError unless
     the periods divide the lengths.
     """
-    for name, whole, part in (("episodes", episodes, every), ("every", every, learner_period)):
-        if part < 1 or whole < 1 or whole % part:
-            raise InputError(f"{name}={whole} must be a positive multiple of {part}")
-    if not 1 <= learner_batch <= teacher_batch or teacher_period < 1:
-        raise InputError(
-            f"learner_batch={learner_batch} must lie in 1 ... teacher_batch={teacher_batch}, and "
-            f"teacher_period={teacher_period} be at least 1"
-        )
-    shape = reward.shape
+    _check_periods(episodes, every, learner_period, learner_batch, teacher_period, teacher_batch)
 
     def account(state: Shaping, episode, policy, number) -> tuple[Shaping, Array]:
         """Score one episode with the counts and φ of now, and let the teacher take its turn."""
-        bonus = _step_bonus(state.counts, episode, settings, sampler.terminal)
-        task = reward[episode.states, episode.actions]
-        shaped = task + state.phi[episode.states, episode.actions] + bonus
-        rewards = jnp.stack([task, shaped])
-        returns = jax.vmap(lambda r: discounted_returns(r, episode.mask, settings.discount))(
-            rewards
-        )
-        columns = jnp.stack([episode.mask.astype(jnp.float32), *returns], axis=-1)
-        tables = sums_by_pair(shape, episode.states, episode.actions, columns)
-        state = state.replace(
-            counts=state.counts + jnp.sum(tables[..., 0], axis=1),
-            visits=push(state.visits, tables[..., 0]),
-            task_sums=push(state.task_sums, tables[..., 1]),
-            policies=push(state.policies, policy),
-            learner_sums=push(state.learner_sums, tables[..., 2]),
-        )
+        state, earned = _score(state, episode, policy, reward, settings, sampler.terminal)
         turn = number % teacher_period == teacher_period - 1
-        return jax.lax.cond(turn, lambda s: _teach(s, settings), lambda s: s, state), returns[0, 0]
+        return jax.lax.cond(turn, lambda s: _teach(s, settings), lambda s: s, state), earned
 
     def period(state: Shaping, inputs):
         key, numbers = inputs
@@ -216,9 +193,47 @@ def shaped_learning(
     shape_of_run = (episodes // every, every // learner_period)
     keys = jax.random.split(key, shape_of_run)
     numbers = jnp.arange(episodes, dtype=jnp.int32).reshape(*shape_of_run, learner_period)
-    start = shaping_start(shape, teacher_batch, learner_batch)
+    start = shaping_start(reward.shape, teacher_batch, learner_batch)
     state, curve = jax.lax.scan(point, start, (keys, numbers))
     return curve, state
+
+
+def _check_periods(
+    episodes: int,
+    every: int,
+    learner_period: int,
+    learner_batch: int,
+    teacher_period: int,
+    teacher_batch: int,
+) -> None:
+    for name, whole, part in (("episodes", episodes, every), ("every", every, learner_period)):
+        if part < 1 or whole < 1 or whole % part:
+            raise InputError(f"{name}={whole} must be a positive multiple of {part}")
+    if not 1 <= learner_batch <= teacher_batch or teacher_period < 1:
+        raise InputError(
+            f"learner_batch={learner_batch} must lie in 1 ... teacher_batch={teacher_batch}, and "
+            f"teacher_period={teacher_period} be at least 1"
+        )
+
+
+def _score(
+    state: Shaping, episode, policy, reward, settings: ShapingSettings, terminal
+) -> tuple[Shaping, Array]:
+    """The tables with one more episode, and its discounted task return."""
+    bonus = _step_bonus(state.counts, episode, settings, terminal)
+    task = reward[episode.states, episode.actions]
+    shaped = task + state.phi[episode.states, episode.actions] + bonus
+    rewards = jnp.stack([task, shaped])
+    returns = jax.vmap(lambda r: discounted_returns(r, episode.mask, settings.discount))(rewards)
+    columns = jnp.stack([episode.mask.astype(jnp.float32), *returns], axis=-1)
+    tables = sums_by_pair(reward.shape, episode.states, episode.actions, columns)
+    return state.replace(
+        counts=state.counts + jnp.sum(tables[..., 0], axis=1),
+        visits=push(state.visits, tables[..., 0]),
+        task_sums=push(state.task_sums, tables[..., 1]),
+        policies=push(state.policies, policy),
+        learner_sums=push(state.learner_sums, tables[..., 2]),
+    ), returns[0, 0]
 
 
 def _step_bonus(counts, episode, settings: ShapingSettings, terminal) -> Float[Array, "T"]:

@@ -12,7 +12,8 @@ import numpy as np
 from jaxrl_rewards.core import InputError
 from jaxrl_rewards.core.tabular import TabularModel, continuing_transition
 from jaxrl_rewards.reward_design.explicable.gaps import finite_gap_matrices, gap_matrix
-from jaxrl_rewards.reward_design.explicable.planning import Target, target_of
+from jaxrl_rewards.reward_design.explicable.informativeness import informativeness_exprd
+from jaxrl_rewards.reward_design.explicable.planning import Target, optimal_values, target_of
 
 HORIZONS = (1, 4, 8, 16, 32)
 SLACK = 1.0 + 1e-5
@@ -139,6 +140,19 @@ class DesignProblem:
         """By how much a reward misses each required gap; `[S, A]`, at most 0 where it keeps it."""
         gaps = (self.infinite @ np.asarray(reward, np.float64).reshape(-1)).reshape(self.shape)
         return self.required_gaps(slack) - gaps
+
+    def informativeness(self, reward: np.ndarray) -> float:
+        """`I(R)` of a reward `[S, A]` (`informativeness_exprd`), which ignores ties."""
+        found = informativeness_exprd(
+            self.transition, self.discount, self.actions, self.margins, self.horizons, reward
+        )
+        return float(found)
+
+    def keeps_optima(self, model: TabularModel, reward: np.ndarray) -> bool:
+        """Whether every action that is optimal in `model` under `reward` `[S, A]` is one of the
+        `optimal`."""
+        q_values, values = optimal_values(model.transition, reward, model.discount)
+        return bool(np.all(self.optimal[q_values >= values[:, None] - 1e-9]))
 
     def check_states(self, states: Sequence[int]) -> tuple[int, ...]:
         """The states sorted and without repetition; InputError where one may not be rewarded."""

@@ -14,14 +14,33 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 VALUE_LIMIT = 1e6
+SLOPE_LIMIT = 1e15
+"""Of derivatives between two nodes: the steepest operation times this is still a float32."""
 SMALLEST_DENOMINATOR = 1e-6
 LARGEST_EXPONENT = 13.8
 """`exp` of more would exceed the limit of values."""
 
 
+@jax.custom_jvp
 def protect(value: Float[Array, "..."]) -> Float[Array, "..."]:
-    """NaN becomes 0, and everything is cut to ±1e6: what every node of an expression returns."""
+    """NaN becomes 0, and everything is cut to ±1e6: what every node of an expression returns.
+
+    Its derivative is 0 where the value was cut, and what flows through it is cut to ±1e15, forwards
+    and backwards: a chain of divisions by small numbers has a slope that no float32 holds.
+    """
     return jnp.clip(jnp.where(jnp.isnan(value), 0.0, value), -VALUE_LIMIT, VALUE_LIMIT)
+
+
+@protect.defjvp
+def _protect_slope(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    (value,), (tangent,) = primals, tangents
+    kept = jnp.where(jnp.abs(value) < VALUE_LIMIT, tangent, 0.0)
+
+    def cut(_: Callable, slope: Array) -> Array:
+        return jnp.clip(jnp.where(jnp.isnan(slope), 0.0, slope), -SLOPE_LIMIT, SLOPE_LIMIT)
+
+    # a linear map whose two directions are written by hand: the solution of x = b, but cut
+    return protect(value), jax.lax.custom_linear_solve(lambda x: x, kept, cut, cut)
 
 
 def divide(numerator: Array, denominator: Array) -> Array:

@@ -33,29 +33,29 @@ def claim(result: StudyResult, config: Any) -> Verdict:
         return claims.values(arm, metric)
 
     claims.level("final return, naive sum", values(of.NAIVE), most=10)
-    claims.level("final return, r_p only", values(of.PRIMARY))
+    claims.level("final return, primary reward only", values(of.PRIMARY))
     wrong, frozen = values(of.WRONG), values(of.FROZEN)
-    claims.difference("final return, B minus A", wrong, frozen, least=60, above=0)
-    claims.share("share of seeds at 95, B", wrong >= 95, least=0.75)
+    claims.difference("final return, outer step on minus off", wrong, frozen, least=60, above=0)
+    claims.share("fraction of seeds at 95 or more, outer step on", wrong >= 95, least=0.75)
     zero, primary = (values(arm + of.MANY) for arm in (of.ZERO, of.PRIMARY))
-    claims.equal("final return, C minus r_p only", zero, primary, within=2)
-    claims.share("share of seeds that C loses", zero < 50)
+    claims.equal("final return, zero weights minus primary only", zero, primary, within=2)
+    claims.share("fraction of seeds lost, zero weights", zero < 50)
     centre = values(of.WRONG, "centre_weight")
-    name = "weight at the box's centre, B"
+    name = "weight of the misleading term at its box's centre, outer step on"
     claims.every(name, centre, lambda x: x < 1, "< 1 on every seed")
-    claims.share("share of seeds with a negative weight there, B", centre < 0)
+    claims.share("fraction of seeds with a negative weight there", centre < 0)
     early, alone = (values(arm, "first_500") for arm in (of.HELPFUL, of.PRIMARY))
-    name = "return of the first 500 episodes, helpful: BARFI minus r_p only"
+    name = "return of the first 500 episodes, helpful term: BARFI minus primary reward only"
     claims.difference(name, early, alone, above=0)
-    claims.level("final return, helpful: BARFI", values(of.HELPFUL))
-    name = "weight over visited states, helpful: BARFI"
+    claims.level("final return, helpful term: BARFI", values(of.HELPFUL))
+    name = "weight over visited states, helpful term: BARFI"
     claims.level(name, values(of.HELPFUL, "visited_weight"))
-    claims.level("discount, helpful: BARFI", values(of.HELPFUL, "discount"))
+    claims.level("discount, helpful term: BARFI", values(of.HELPFUL, "discount"))
     recovered = (values(of.RECOVERED) >= 90) & (values(of.RECOVERED, "late_restarts") == 0)
-    claims.share(f"share of seeds recovered, {of.RECOVERED}", recovered, least=0.875)
+    claims.share(f"fraction of seeds recovered, {of.RECOVERED}", recovered, least=0.875)
     for arm in (of.OFFICIAL, of.OFFICIAL_RANDOM):
-        claims.share(f"share of seeds recovered, {arm}", values(arm) >= 90)
-    name = "final return, restarts with minus without the outer step"
+        claims.share(f"fraction of seeds recovered, {arm}", values(arm) >= 90)
+    name = "final return, restarts: with the outer step minus without"
     claims.difference(name, values(of.RECOVERED), values(of.RESTARTS_ONLY), above=0)
     for note in notes(values):
         claims.note(note)
@@ -72,16 +72,16 @@ def notes(values: Any) -> list[str]:
     )
     return [
         "The weights do not tend to 0: where the trained policy no longer goes they keep drifting. "
-        "Potential-based shaping does not fail in this world, and with the misleading term BARFI "
-        "is not faster than training on the primary reward; none of these is claimed.",
-        "C with its weights frozen at 0 is training on the primary reward; C shows only that the "
-        "outer step does no harm on average. On most seeds it ends a little higher; on a rare one "
-        "the weight of the misleading term rises early, the policy moves to the bonus box, never "
-        "meets the primary reward again, and the outer step has no signal left to correct it.",
+        "Potential-based shaping does not fail here, and with the misleading term BARFI is not "
+        "faster than training on the primary reward; none of these is claimed.",
+        "From zero weights, BARFI without its outer step is training on the primary reward; that "
+        "arm shows only that the outer step does no harm on average. On most seeds it ends a "
+        "little higher; on a rare one the weight of the misleading term rises early, the policy "
+        "moves to the bonus box and never meets the primary reward again.",
         "The early gain of the helpful arm comes with its warm-up on the naive sum more than from "
         f"the outer step: the naive sum itself earns {naive:.1f} over the first 500 episodes, "
         f"BARFI {barfi:.1f}, the primary reward alone {alone:.1f}.",
         "With the published step and number of terms the series is close to first order: at the "
-        f"end of B its cosine to the damped exact solve is {series:.3f}, that of first order "
-        f"{first:.3f}.",
+        f"end from wrong weights its cosine to the damped exact solve is {series:.3f}, that of "
+        f"first order {first:.3f}.",
     ]

@@ -34,7 +34,7 @@ from jaxrl_rewards.studies.barfi.arms import (
 from jaxrl_rewards.studies.barfi.claim import CLAIMS, claim
 from jaxrl_rewards.studies.shared.arms import per_seed
 from jaxrl_rewards.studies.shared.panels import windows
-from jaxrl_rewards.studies.shared.sizes import at_least
+from jaxrl_rewards.studies.shared.sizes import at_least, shared_fields
 
 TERMS = {name: arm.auxiliary for name, arm in ARMS.items()}
 MAPPED = (WRONG, ZERO, OFFICIAL, RECOVERED, HELPFUL)
@@ -102,9 +102,7 @@ class BarfiStudyConfig:
 
     def loop(self) -> BarfiConfig:
         """The static sizes of the nested loop."""
-        shared = {field.name for field in dataclasses.fields(BarfiConfig)}
-        own = {field.name for field in dataclasses.fields(self)}
-        return BarfiConfig(**{name: getattr(self, name) for name in shared & own})
+        return BarfiConfig(**shared_fields(BarfiConfig, self))
 
 
 def run(config: BarfiStudyConfig, report) -> StudyResult:
@@ -141,7 +139,12 @@ def run(config: BarfiStudyConfig, report) -> StudyResult:
         table[name + MANY] = {"final_return": final}
     size = learner.config.episodes_per_round
     rows = weight_rows(rewards, cosine_basis, TERMS)
-    goal, bonus = params.goal_box, params.bonus_box
+    boxes = {"green": params.goal_box, "black": params.bonus_box}
+
+    def draw_maps(figure: Any) -> None:
+        named = "green: goal, black: bonus box"
+        draw_weight_maps(figure, rewards, cosine_basis, TERMS, boxes, (0.125, 0.125), named)
+
     return StudyResult(
         arms=table,
         curves={
@@ -149,19 +152,9 @@ def run(config: BarfiStudyConfig, report) -> StudyResult:
             "auxiliary weight over visited states": windows(weights, WINDOW, size, "episode"),
         },
         budget=learner.config.budget,
-        figures={"barfi_weights.png": lambda figure: draw_maps(figure, rewards, goal, bonus)},
+        figures={"barfi_weights.png": draw_maps},
         files={"barfi_weights.json": lambda path: atomic_write_json(path, rows)},
     )
-
-
-def draw_maps(figure: Any, rewards: dict[str, Any], goal: Any, bonus: Any) -> None:
-    """The learned weights over the square, by arm."""
-    boxes = {"green": goal, "black": bonus}
-    draw_weight_maps(figure, rewards, cosine_basis, TERMS, boxes, (0.125, 0.125))
-    figure.suptitle(
-        "Learned weights, mean over seeds (green: goal, black: bonus box, +: start)", fontsize=10
-    )
-    figure.tight_layout(rect=(0, 0, 1, 0.97))
 
 
 STUDY = Study(

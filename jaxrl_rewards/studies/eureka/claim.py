@@ -15,10 +15,10 @@ CLAIMS = (
     "The reward found by evolution trains policies that succeed more often than those trained on "
     "the sparse reward (by 0.4 at least) and on the naive human reward, at the same budget per "
     "training.",
-    "The population improves: the share of candidates above 0.1 success in the last three "
+    "The population improves: the fraction of candidates above 0.1 success in the last three "
     "generations is at least 1.6 times that of the first.",
     "Selection is optimistic: the winner's fitness in the search is reported beside its success "
-    "when trained anew.",
+    "when trained again.",
 )
 
 
@@ -30,15 +30,15 @@ def claim(result: StudyResult, config: Any) -> Verdict:
         return claims.values(f"keydoor: {arm}", metric)
 
     def against(one: str, other: str, **bounds: float) -> None:
-        name = f"success, {one} less {other}"
+        name = f"success rate, {one} minus {other}"
         claims.difference(name, values(one), values(other), **bounds)
 
     against(EUREKA, SPARSE, least=0.4, above=0)
     against(EUREKA, NAIVE, above=0)
-    name = "share of good candidates, last three generations over the first"
+    name = "fraction of good candidates, last three generations over the first"
     first, last = values(EUREKA, "good_first"), values(EUREKA, "good_last")
     claims.ratio(name, last, first, floor=1e-9, least=1.6)
-    name = "optimism, fitness in the search less success trained anew"
+    name = "optimism: fitness in the search minus success rate when trained again"
     claims.level(name, values(EUREKA, "in_search") - values(EUREKA))
     sparse, own = (float(values(arm).mean()) for arm in (SPARSE, EUREKA))
     for human in (NAIVE, EXPERT):
@@ -72,6 +72,6 @@ def notes(result: StudyResult, searches: list[str]) -> list[str]:
         others = [name for name in rows if name != EUREKA and task != "keydoor"]
         found += [f"{task}: {against(task, EUREKA, other)}" for other in others]
         noise = [f"{n} {np.mean(r['seed_noise']):.2f}" for n, r in rows.items()]
-        deviation = "deviation of the success between trainings of one reward"
+        deviation = "standard deviation of the success rate between trainings of one reward"
         found.append(f"{task}: {deviation}: {', '.join(noise)}")
     return found

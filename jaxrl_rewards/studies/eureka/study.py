@@ -22,8 +22,8 @@ from jaxrl_rewards.studies.eureka.claim import CLAIMS, claim
 from jaxrl_rewards.studies.eureka.figure import draw_population, draw_programs
 from jaxrl_rewards.studies.eureka.train import TRAIN
 from jaxrl_rewards.studies.eureka.train.tasks import TASKS, Task
-from jaxrl_rewards.studies.shared.arms import per_seed
-from jaxrl_rewards.studies.shared.sizes import at_least
+from jaxrl_rewards.studies.shared.arms import per_seed, portion
+from jaxrl_rewards.studies.shared.sizes import at_least, shared_fields
 
 SIZES = ("search_seeds", "candidates", "generations", "seeds", "final_seeds", "width", "ball_seeds")
 
@@ -85,7 +85,7 @@ class EurekaConfig:
 
     def sizes(self, task: str = "keydoor") -> Sizes:
         """Those of a task's searches."""
-        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(Sizes)}
+        given = shared_fields(Sizes, self)
         if task != "keydoor":
             given |= {"candidates": self.other_candidates, "generations": self.other_generations}
         return Sizes(**given | ({"seeds": self.ball_seeds} if task == "ball" else {}))
@@ -99,10 +99,7 @@ def run(config: EurekaConfig, report) -> StudyResult:
     others = [name for name in config.other_tasks if name != "ball" or find_spec("mujoco")]
     parts = {"keydoor": tuple(ARMS)} | dict.fromkeys(others, MAIN_ARMS)
     for number, (name, arms) in enumerate(parts.items()):
-
-        def progress(text, fraction, number=number, name=name):
-            report(f"{name}: {text}", (number + fraction) / len(parts))
-
+        progress = portion(report, number / len(parts), (number + 1) / len(parts), f"{name}: ")
         progress("compiling", 0.0)
         task = TASKS[name](config)
         rows, found = run_task(task, config.sizes(name), config.root_key, arms, progress)

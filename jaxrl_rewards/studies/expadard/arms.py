@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from jaxrl_rewards.core.tabular import TabularModel
 from jaxrl_rewards.reward_design import explicable
 from jaxrl_rewards.studies.expadard.claim import ADAPTIVE, NEIGHBOURS, ONE_SHOT, SPARSE
 
@@ -12,19 +11,6 @@ FIXED = ("R̄", "any feasible", SPARSE, ONE_SHOT)
 ARMS = (*FIXED, ADAPTIVE)
 WORLDS = {"": "action", NEIGHBOURS: "neighbour"}
 """What an arm's name gains, and what the noise of the rooms does."""
-SQUARES = (0, 3, 4, 21, 28, 24, 31, 25, 32)
-"""First cells of the 3×3 squares that share a reward, row by row on the 7×7 rooms."""
-
-
-def square_features(model: TabularModel) -> np.ndarray:
-    """`[S, 10]`: membership in nine 3×3 squares, which overlap, and the goal cell."""
-    _, columns = model.grid_shape
-    features = np.zeros((model.num_states, len(SQUARES) + 1))
-    for index, first in enumerate(SQUARES):
-        cells = first + columns * np.arange(3)[:, None] + np.arange(3)
-        features[cells.reshape(-1), index] = 1.0
-    features[model.reward_states[0], -1] = 1.0
-    return features
 
 
 def fixed_rewards(teacher: explicable.AdaptiveTeacher) -> dict[str, np.ndarray]:

@@ -11,10 +11,10 @@ from jaxrl_rewards.studies.shared.claims import Claims
 
 CLAIMS = (
     "REINFORCE reaches 90 % of the optimal value within 6000 episodes on more than three quarters "
-    "of all seeds, by the share's whole interval, when the reward is designed anew every 100 "
+    "of all seeds, by the fraction's whole interval, when the reward is designed anew every 100 "
     "episodes for the policy of the time.",
     "It needs fewer episodes than with the reward designed once for the uniform policy.",
-    "Its mean share of the optimal value is at least .3 above that under ExpRD's reward.",
+    "Its mean fraction of the optimal value is at least .3 above that under ExpRD's reward.",
 )
 SPARSE, ONE_SHOT, ADAPTIVE = "ExpRD B=5", "one-shot", "adaptive"
 NEIGHBOURS = ", noise to neighbours"
@@ -33,13 +33,14 @@ def claim(result: StudyResult, config: Any) -> Verdict:
         return np.exp(claims.difference(name, slow, fast, **bounds))
 
     reached = claims.values(ADAPTIVE, "episodes to 90 %") <= 6000
-    name = "share of adaptive seeds at 90 % within 6000 episodes"
+    name = "fraction of seeds at 90 % of the optimum within 6000 episodes, adaptive"
     claims.share(name, reached, above=0.75)
-    times = ratio("log episodes to 90 %, one-shot minus adaptive", "", above=0)
+    times = ratio("log of the episodes to 90 %, one-shot minus adaptive", "", above=0)
     own, sparse = (claims.values(arm, "mean share") for arm in (ADAPTIVE, SPARSE))
-    claims.difference("mean share, adaptive minus ExpRD", own, sparse, least=0.3, above=0)
-    claims.level("mean share, adaptive", own)
-    name = "noise to neighbours: log episodes, one-shot minus adaptive"
+    name = "mean fraction of the optimum, adaptive minus ExpRD"
+    claims.difference(name, own, sparse, least=0.3, above=0)
+    claims.level("mean fraction of the optimum, adaptive", own)
+    name = "noise to neighbours: log of the episodes, one-shot minus adaptive"
     other = ratio(name, NEIGHBOURS)
     before = int(np.sum(episodes(ADAPTIVE) < episodes(ONE_SHOT).min()))
     claims.note(

@@ -13,9 +13,9 @@ from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.tabular import TabularModel
 from jaxrl_rewards.reward_design import explicable
 from jaxrl_rewards.studies.api import Study, StudyResult
-from jaxrl_rewards.studies.expadard.arms import ARMS, WORLDS, fixed_rewards, square_features
+from jaxrl_rewards.studies.expadard.arms import ARMS, WORLDS, fixed_rewards
 from jaxrl_rewards.studies.expadard.claim import CLAIMS, SPARSE, claim
-from jaxrl_rewards.studies.shared.arms import first_at, per_seed
+from jaxrl_rewards.studies.shared.arms import first_at, per_seed, portion
 from jaxrl_rewards.studies.shared.panels import strip
 from jaxrl_rewards.studies.shared.sizes import at_least
 
@@ -78,10 +78,12 @@ def learning_curves(
     model: TabularModel, config: ExpAdaRDConfig, report: Callable[[str, float], None]
 ) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
     """Shares of the optimal value `[arms, seeds, points]`; fixed rewards; the first seed's."""
+    from jaxrl_envs.control import room_squares
+
     teacher = explicable.AdaptiveTeacher(
         model,
         epsilon=config.teacher_epsilon,
-        features=square_features(model),
+        features=room_squares(model),
         max_reward=config.max_reward,
     )
     report("designing", 0.0)
@@ -115,10 +117,8 @@ def run(config: ExpAdaRDConfig, report: Callable[[str, float], None]) -> StudyRe
     curves: dict[str, dict[str, Any]] = {}
     shown = {}
     for number, (ending, kind) in enumerate(WORLDS.items()):
-
-        def progress(text, fraction, number=number, kind=kind):
-            report(f"noise: {kind}, {text}", (number + fraction) / len(WORLDS))
-
+        start, stop = number / len(WORLDS), (number + 1) / len(WORLDS)
+        progress = portion(report, start, stop, f"noise: {kind}, ")
         model = rooms_model(noise=config.noise, noise_kind=kind)
         measured, *rewards = learning_curves(model, config, progress)
         shown[kind] = (model, *rewards)

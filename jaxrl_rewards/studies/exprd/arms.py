@@ -44,19 +44,7 @@ def design_arms(model: TabularModel, budgets: tuple[int, ...], tie_break: str) -
     rewards = {TASK: model.reward}
     rewards |= {arm: design.reward for arm, design in designs.items()}
     rewards["potential V*"] = np.where(np.abs(potential) < 1e-9, 0.0, potential)
-    evaluated = {
-        arm: float(
-            explicable.informativeness_exprd(
-                model.transition,
-                model.discount,
-                target.actions,
-                target.margins,
-                problem.horizons,
-                rewards[arm],
-            )
-        )
-        for arm in (TASK, FIVE, "potential V*")
-    }
+    evaluated = {arm: problem.informativeness(rewards[arm]) for arm in (TASK, FIVE, "potential V*")}
     everything = [*(design.reward for design in grown), *(d.reward for d in designs.values())]
     slack = 1.0 + 1e-5
     facts = {f"-I of the programme, B={n}": design.objective for n, design in enumerate(grown)}
@@ -66,14 +54,7 @@ def design_arms(model: TabularModel, budgets: tuple[int, ...], tie_break: str) -
         float(problem.shortfall(reward, slack).max()) for reward in everything
     )
     facts["share of designs that keep optima"] = float(
-        np.mean([_keeps_optima(model, target, reward) for reward in everything])
+        np.mean([problem.keeps_optima(model, reward) for reward in everything])
     )
     states = {arm: tuple(int(s) for s in chosen[arm]) for arm in chosen}
     return Designs(rewards=rewards, states=states, facts=facts)
-
-
-def _keeps_optima(model: TabularModel, target: explicable.Target, reward: np.ndarray) -> bool:
-    """Whether every action that is optimal under the reward is optimal under the task's own."""
-    q_values, values = explicable.optimal_values(model.transition, reward, model.discount)
-    chosen = q_values >= values[:, None] - 1e-9
-    return bool(np.all(target.optimal[chosen]))

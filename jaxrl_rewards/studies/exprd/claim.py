@@ -23,18 +23,21 @@ def claim(result: StudyResult, config: Any) -> Verdict:
     claims = Claims(result)
     facts = result.budget["exact"]
     five, task = (claims.values(arm, "mean share") for arm in (FIVE, TASK))
-    claims.level("mean share, B=5", five, least=0.45)
-    claims.difference("mean share, B=5 minus R̄", five, task, least=0.3, above=0)
+    claims.level("mean fraction of the optimum, B=5", five, least=0.45)
+    name = "mean fraction of the optimum, B=5 minus R̄"
+    claims.difference(name, five, task, least=0.3, above=0)
     states = result.budget["states with rewards"][FIVE]
     claims.fact("states with rewards, B=5", states, most=6)
     gap = facts["largest missing gap"]
-    claims.fact("largest missing gap, all designs", gap, most=1e-6)
+    claims.fact("largest shortfall of an action gap, all designs", gap, most=1e-6)
     kept = facts["share of designs that keep optima"]
-    claims.fact("designs whose optimal actions are all optimal", kept, exactly=1)
+    claims.fact("fraction of designs that keep every optimal action optimal", kept, exactly=1)
     fall = [facts[name] for name in facts if name.startswith("-I of the programme, B=")]
-    claims.fact("smallest fall of -I per state added", float(-np.max(np.diff(fall))), over=0)
+    claims.fact(
+        "smallest gain in informativeness per state added", float(-np.max(np.diff(fall))), over=0
+    )
     other, bare = (claims.values(arm + TIES["random"], "mean share") for arm in (FIVE, TASK))
-    reverse = "mean share, ties at random, B=5 minus R̄ (not claimed)"
+    reverse = "mean fraction of the optimum, ties at random, B=5 minus R̄ (not claimed)"
     found = claims.difference(reverse, other, bare)
     low, high = claims.interval[reverse]
     claims.note(

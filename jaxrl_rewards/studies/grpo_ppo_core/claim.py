@@ -26,16 +26,16 @@ def claim(result: StudyResult, config: Any) -> Verdict:
     claims = Claims(result)
     for name, bound in SOLVED.items():
         solved = claims.values(f"PPO {name}", "solved") > 0
-        claims.share(f"{name}: share of seeds at {bound:g} or more", solved, least=0.8)
+        claims.share(f"{name}: fraction of seeds at {bound:g} or more", solved, least=0.8)
     right, wrong = (claims.values(f"TD(0), {x}", "value") for x in ("bootstrap", "limits as ends"))
-    claims.near("value with bootstrap at the limit", right, 20.0, within=0.1)
-    claims.near("value with limits as ends", wrong, AS_ENDS, within=0.1)
+    claims.near("value, bootstrapping at the time limit", right, 20.0, within=0.1)
+    claims.near("value, time limits treated as ends", wrong, AS_ENDS, within=0.1)
     reference = claims.values("bandit grpo", "regret")
     for method in GROUP_METHODS:
         regret = claims.values(f"bandit {method}", "regret")
         claims.level(f"bandit regret, {method}", regret, most=0.05)
         if method != "grpo":
-            claims.equal(f"bandit regret, {method} - grpo", regret, reference, within=0.02)
+            claims.equal(f"bandit regret, {method} minus grpo", regret, reference, within=0.02)
     worst = float(np.max([values for values in result.arms["identities"].values()]))
     claims.fact("largest error of an identity", worst, most=1e-5)
     low, high = difference_interval(
@@ -43,7 +43,7 @@ def claim(result: StudyResult, config: Any) -> Verdict:
         claims.values("PPO CartPole, limits as ends", "return"),
     )
     claims.note(
-        "CartPole return, bootstrap minus limits as ends: "
+        "CartPole return, bootstrapping minus time limits treated as ends: "
         f"[{low:.1f}, {high:.1f}] (reported, not claimed)"
     )
     return claims.verdict(config.seeds)

@@ -8,16 +8,20 @@ from typing import Any
 
 import jax
 
-from jaxrl_rewards.learners.ppo import PPOConfig, PPOHParams, make_ppo
-from jaxrl_rewards.rewards.schedule import Linear
 from jaxrl_rewards.studies.api import Study, StudyResult
-from jaxrl_rewards.studies.grpo_ppo_core.bandit import ANSWERS, PROMPTS, train_bandit
+from jaxrl_rewards.studies.grpo_ppo_core.arms import (
+    ANSWERS,
+    PROMPTS,
+    TASKS,
+    train_bandit,
+    train_control,
+)
 from jaxrl_rewards.studies.grpo_ppo_core.claim import CLAIMS, GROUP_METHODS, SOLVED, claim
-from jaxrl_rewards.studies.grpo_ppo_core.exact import identities, time_limit_value
-from jaxrl_rewards.studies.shared.arms import Trained, per_seed, train_arms
+from jaxrl_rewards.studies.grpo_ppo_core.train import TRAIN
+from jaxrl_rewards.studies.shared.arms import per_seed
 from jaxrl_rewards.studies.shared.panels import percent
 from jaxrl_rewards.studies.shared.sizes import at_least
-from jaxrl_rewards.train.evaluation import evaluate_policy
+from jaxrl_rewards.testing.identities import identities, time_limit_value
 
 CONTROL, BANDIT, IDENTITIES, LIMITS, CONTEXTS = 0, 1, 2, 3, 99
 """What a key is for."""
@@ -55,30 +59,6 @@ class CoreConfig:
         return jax.random.split(self.key(part), self.seeds)
 
 
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """A control task with the sizes and numbers PPO uses on it."""
-
-    env: str
-    ppo: PPOConfig
-    learning_rate: float = 2.5e-4
-    discount: float = 0.99
-    entropy_coefficient: float = 0.01
-
-
-TASKS = {
-    "CartPole": Task("CartPole-v1", PPOConfig(num_envs=4, unroll_length=128)),
-    "Acrobot": Task("Acrobot-v1", PPOConfig(num_envs=16, unroll_length=128), 1e-3),
-    "Pendulum": Task(
-        "Pendulum-v1",
-        PPOConfig(num_envs=16, unroll_length=128, num_epochs=8, normalise_rewards=True),
-        learning_rate=1e-3,
-        discount=0.95,
-        entropy_coefficient=0.0,
-    ),
-}
-
-
 JOBS = (
     ("CartPole", "bootstrap"),
     ("CartPole", "termination"),
@@ -86,31 +66,6 @@ JOBS = (
     ("Pendulum", "bootstrap"),
 )
 """Task, and what a time limit counts as."""
-
-
-def train_control(
-    task: Task, steps: int, keys: jax.Array, episodes: int, time_limits: str = "bootstrap"
-) -> Trained:
-    """PPO on a control task: `curves["episode_return"]`, and `final["return"]` of its policy."""
-    from jaxrl_envs import registry
-
-    env = registry.make(task.env)
-    config = dataclasses.replace(task.ppo, time_limits=time_limits)
-    updates = max(1, round(steps / (config.num_envs * config.unroll_length)))
-    hparams = PPOHParams(
-        env_params=env.default_params(),
-        learning_rate=Linear(start=task.learning_rate, stop=0.0, begin=0.0, end=float(updates)),
-        discount=task.discount,
-        entropy_coefficient=task.entropy_coefficient,
-    )
-    learner = make_ppo(env, config, hparams=hparams)
-
-    def evaluate(state, hparams, key):
-        found = evaluate_policy(learner, state, env, hparams.env_params, key, episodes)
-        return {"return": found["return"]}
-
-    arms = {task.env: hparams}
-    return train_arms(learner, arms, keys, updates, evaluate, keep=("episode_return",))[task.env]
 
 
 def run(config: CoreConfig, report: Callable[[str, float], None]) -> StudyResult:
@@ -164,6 +119,7 @@ STUDY = Study(
         "jaxrl_rewards.learners.make_ppo",
         "jaxrl_rewards.learners.make_grpo",
     ),
+    train=TRAIN,
     worlds=("CartPole-v1", "Acrobot-v1", "Pendulum-v1"),
     quick={
         "seeds": 2,

@@ -38,7 +38,8 @@ def claim(result: StudyResult, config: Any) -> Verdict:
         claims.level(f"{regime}: {metric.replace('_', ' ')}, {arm}", data, **bounds)
 
     def less(regime: str, metric: str, other: str, **bounds: float) -> str:
-        name = f"{regime}: {metric.replace('_', ' ')}, {gaussian} less {other}"
+        name = f"{regime}: {metric}, {gaussian} minus {other}"
+        name = name.replace("to_75", "to an accuracy of 0.75").replace("_", " ")
         both = (
             claims.values(arm_name(regime, arm), metric, never=never) for arm in (gaussian, other)
         )
@@ -61,7 +62,6 @@ def claim(result: StudyResult, config: Any) -> Verdict:
     level(some, "accuracy", "iou > 0.5", most=0.05)
     accuracy, rate = (less(near, metric, point) for metric in ("accuracy", "iou_rate"))
     claims.note(
-        "coverage added to the point reward, near misses only: "
-        f"accuracy {accuracy}; iou rate {rate}"
+        f"near misses, coverage added to the point reward: accuracy {accuracy}; IoU rate {rate}"
     )
     return claims.verdict(config.seeds)

@@ -5,36 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxrl_envs.gui import ScreenConfig
-from jaxrl_envs.gui.actions import decode_box
 from jaxrl_envs.gui.render import render
-from jaxrl_envs.gui.targets import elements_in_range
+from jaxrl_envs.gui.targets import BoxTask, elements_in_range
 
-from jaxrl_rewards.networks.box_tokens import features, policy_logits
+from jaxrl_rewards.learners.box_arms import most_likely_boxes
 from jaxrl_rewards.studies.shared.panels import boxes_on_images
 
 SHOWN = ("gaussian", "point hit", "distance")
 COLOURS = ("#00a000", "#c000c0", "#0060ff")
 
 
-def screen_answers(params, reference, config, arms: tuple[str, ...], count: int = 8) -> dict:
+def screen_answers(
+    params: Any, reference: Any, task: BoxTask, arms: tuple[str, ...], count: int = 8
+) -> dict[str, Any]:
     """Greedy answers of the first seed to elements of generated screens.
 
-    Per screen the first element whose size lies in the study's range, with room for the
+    Per screen the first element whose size lies in the task's range, with room for the
     displacement. `answers[arm]` is float `[count, 4]`; "start" is the supervised policy.
     """
-    screen = ScreenConfig(config.screen, config.screen)
-    margin = max(config.near_miss_bias, config.some_hits_bias)
+    screen = ScreenConfig(task.screen, task.screen)
     picked, targets = elements_in_range(
-        jax.random.key(7), screen, (config.widths, config.heights), margin, count
+        jax.random.key(7), screen, (task.widths, task.heights), task.margin, count
     )
 
     def answer(policy):
-        logits = policy_logits(policy, features(targets, float(config.screen)))
-        tokens = jnp.argmax(logits, axis=-1)
-        return np.asarray(decode_box(tokens, config.screen, config.screen, config.bins))
+        return np.asarray(most_likely_boxes(policy, targets, task))
 
     answers = {"start": answer(jax.tree.map(lambda leaf: leaf[0], reference))}
     for arm in SHOWN:

@@ -8,20 +8,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jaxrl_envs.gui.actions import decode_box, encode_box
-from jaxrl_envs.gui.targets import displace, sample_targets
+from jaxrl_envs.gui.targets import BoxTask
 
-from jaxrl_rewards.learners.box_tokens import box_batch, box_group_loss, fit_box_tokens
-from jaxrl_rewards.networks.box_tokens import features, policy_logits
+from jaxrl_rewards.learners.box_arms import BoxArms, BoxArmsConfig, make_box_arms
 from jaxrl_rewards.rewards import spatial
 from jaxrl_rewards.studies.api import Study, StudyResult
 from jaxrl_rewards.studies.gui_g2.arms import ARMS, Answers, stacked_rewards
 from jaxrl_rewards.studies.gui_g2.claim import CLAIMS, arm_name, claim
 from jaxrl_rewards.studies.gui_g2.figure import draw_screens, screen_answers
 from jaxrl_rewards.studies.gui_g2.train import TRAIN
-from jaxrl_rewards.studies.shared.arms import between, per_seed
-from jaxrl_rewards.studies.shared.sizes import at_least, multiple
+from jaxrl_rewards.studies.shared.arms import between, per_seed, portion
+from jaxrl_rewards.studies.shared.sizes import at_least, multiple, shared_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,42 +70,8 @@ class GuiG2Config:
             multiple(self, name, "evaluate_every")
 
 
-def draw_targets(config: GuiG2Config):
-    """`draw(key, count)`: targets with room for the larger displacement."""
-    margin = max(config.near_miss_bias, config.some_hits_bias)
-
-    def draw(key, count):
-        return sample_targets(
-            key,
-            count,
-            screen=float(config.screen),
-            widths=config.widths,
-            heights=config.heights,
-            margin=margin,
-        )
-
-    return draw
-
-
-def grpo_loss(params, reward, batch, config: GuiG2Config):
-    """`(loss, metrics)` of one GRPO step on answers drawn inside."""
-    size = float(config.screen)
-
-    def score(tokens):
-        answers = Answers(
-            pred_box=decode_box(tokens, size, size, config.bins),
-            target_box=batch["targets"][:, None, :],
-            noise=batch["noise"],
-        )
-        return reward.evaluate(None, None, answers).total
-
-    return box_group_loss(params, score, batch, config.temperature, config.kl_weight)
-
-
-def evaluate(params, targets, config: GuiG2Config) -> dict[str, jax.Array]:
-    """Greedy answers to `targets` `[N, 4]`: accuracy, distance, IoU rate, box size."""
-    tokens = jnp.argmax(policy_logits(params, features(targets, float(config.screen))), axis=-1)
-    boxes = decode_box(tokens, config.screen, config.screen, config.bins)
+def measure(boxes, targets) -> dict[str, jax.Array]:
+    """Accuracy, distance, IoU rate and size of the boxes `[N, 4]` answered to `targets`."""
     area = jnp.prod(jnp.maximum(spatial.box_size(boxes), 0.0), axis=-1)
     return {
         "accuracy": jnp.mean(spatial.point_binary_reward(boxes, targets)),
@@ -118,76 +81,26 @@ def evaluate(params, targets, config: GuiG2Config) -> dict[str, jax.Array]:
     }
 
 
-def make_program(config: GuiG2Config):
-    """`(start, chunk, greedy)`: the study's compiled functions.
+def make_task(config: GuiG2Config) -> BoxTask:
+    """Targets with room for the larger displacement."""
+    margin = max(config.near_miss_bias, config.some_hits_bias)
+    return BoxTask(margin=margin, **shared_fields(BoxTask, config))
 
-    `start(keys [S], bias)` trains the supervised policies; `chunk(state, rewards)` runs
-    `evaluate_every` updates of every seed and arm; `greedy(params, keys)` evaluates.
-    """
-    draw = draw_targets(config)
-    optimiser = optax.adam(config.learning_rate, b2=config.second_moment_decay)
-    size = float(config.screen)
 
-    def start(key, shift):
-        def labelled(key):
-            targets = draw(key, config.supervised_batch)
-            return targets, encode_box(displace(targets, shift), size, size, config.bins)
+def make_program(config: GuiG2Config) -> BoxArms:
+    """The study's compiled functions."""
+    task = make_task(config)
 
-        return fit_box_tokens(
-            key,
-            labelled,
-            hidden=config.hidden,
-            bins=config.bins,
-            screen=size,
-            steps=config.supervised_steps,
-            learning_rate=config.supervised_learning_rate,
+    def score(reward, tokens, batch):
+        answers = Answers(
+            pred_box=task.decode(tokens),
+            target_box=batch["targets"][:, None, :],
+            noise=batch["noise"],
         )
+        return reward.evaluate(None, None, answers).total
 
-    def make_batch(key, reference):
-        sizes = (config.prompts, config.answers)
-        return box_batch(key, reference, draw, *sizes, screen=size, temperature=config.temperature)
-
-    def update(params, opt_state, reward, batch):
-        gradient, metrics = jax.grad(grpo_loss, has_aux=True)(params, reward, batch, config)
-        updates, opt_state = optimiser.update(gradient, opt_state)
-        return optax.apply_updates(params, updates), opt_state, metrics
-
-    def one_seed(params, opt_state, reference, key, rewards):
-        """Chunk of one seed: batches are shared by the arms, which are a vmap axis."""
-
-        def body(carry, key):
-            params, opt_state = carry
-            batch = make_batch(key, reference)
-            params, opt_state, metrics = jax.vmap(update, (0, 0, 0, None))(
-                params, opt_state, rewards, batch
-            )
-            return (params, opt_state), metrics
-
-        keys = jax.random.split(key, config.evaluate_every)
-        (params, opt_state), metrics = jax.lax.scan(body, (params, opt_state), keys)
-        return params, opt_state, jax.tree.map(lambda m: jnp.mean(m, axis=0), metrics)
-
-    def chunk(params, opt_state, reference, keys, rewards, targets):
-        params, opt_state, metrics = jax.vmap(one_seed, (0, 0, 0, 0, None))(
-            params, opt_state, reference, keys, rewards
-        )
-        score = jax.vmap(jax.vmap(lambda p, t: evaluate(p, t, config), (0, None)))(params, targets)
-        return params, opt_state, metrics | score
-
-    def spread(params, arms):
-        params = jax.tree.map(
-            lambda leaf: jnp.broadcast_to(leaf[:, None], (leaf.shape[0], arms, *leaf.shape[1:])),
-            params,
-        )
-        return params, jax.vmap(jax.vmap(optimiser.init))(params)
-
-    return {
-        "start": jax.jit(jax.vmap(start, (0, None))),
-        "spread": jax.jit(spread, static_argnums=1),
-        "chunk": jax.jit(chunk, donate_argnums=(0, 1)),
-        "evaluate": jax.jit(jax.vmap(lambda p, t: evaluate(p, t, config))),
-        "targets": jax.jit(jax.vmap(lambda key: draw(key, config.evaluation_targets))),
-    }
+    sizes = BoxArmsConfig(**shared_fields(BoxArmsConfig, config))
+    return make_box_arms(task, score, measure, sizes)
 
 
 def run_regime(program, config: GuiG2Config, bias: float, updates: int, arms, report):
@@ -197,16 +110,16 @@ def run_regime(program, config: GuiG2Config, bias: float, updates: int, arms, re
     key_start, key_train, key_test = (
         jax.vmap(lambda k, i=i: jax.random.fold_in(k, i))(keys) for i in range(3)
     )
-    reference, _ = program["start"](key_start, bias * jnp.asarray(config.direction, jnp.float32))
-    targets = program["targets"](key_test)
-    params, opt_state = program["spread"](reference, len(arms))
+    reference, _ = program.start(key_start, bias * jnp.asarray(config.direction, jnp.float32))
+    targets = program.targets(key_test, config.evaluation_targets)
+    params, opt_state = program.spread(reference, len(arms))
     rewards = stacked_rewards(arms, config.fixed_sigma)
-    first = program["evaluate"](reference, targets)
+    first = program.evaluate(reference, targets)
     points = [{name: np.repeat(np.asarray(v)[:, None], len(arms), 1) for name, v in first.items()}]
     chunks = updates // config.evaluate_every
     for index in range(chunks):
         chunk_keys = jax.vmap(lambda k, i=index: jax.random.fold_in(k, i))(key_train)
-        params, opt_state, metrics = program["chunk"](
+        params, opt_state, metrics = program.chunk(
             params, opt_state, reference, chunk_keys, rewards, targets
         )
         points.append({name: np.asarray(value) for name, value in metrics.items()})
@@ -233,10 +146,7 @@ def run(config: GuiG2Config, report) -> StudyResult:
     figures = {}
     done = 0
     for regime, bias, updates in regimes:
-
-        def progress(text, fraction, done=done, updates=updates):
-            report(text, (done + fraction * updates) / total)
-
+        progress = portion(report, done / total, (done + updates) / total)
         measured, params, reference = run_regime(program, config, bias, updates, arms, progress)
         done += updates
         x = np.arange(measured["accuracy"].shape[-1]) * config.evaluate_every
@@ -247,7 +157,7 @@ def run(config: GuiG2Config, report) -> StudyResult:
             table[arm_name(regime, arm)] = arm_row(one, x)
         curves[f"accuracy, {regime}"] = curve
         if regime == "near miss":
-            shown = screen_answers(params, reference, config, arms)
+            shown = screen_answers(params, reference, make_task(config), arms)
             figures["gui_g2_screens.png"] = lambda figure, shown=shown: draw_screens(figure, shown)
     budget = {
         "updates": {regime: updates for regime, _, updates in regimes},

@@ -53,9 +53,9 @@ ARMS: dict[str, Arm] = {
     "five rooms, extrinsic only": Arm(rooms=5, model="none"),
     "labels without count": Arm(beta=0.0),
     "count without labels": Arm(model="count bonus"),
-    "noise 10 %": Arm(noise=0.1),
-    "noise 20 %": Arm(noise=0.2),
-    "garbage 20 %": Arm(garbage=0.2),
+    "wrong labels 10 %": Arm(noise=0.1),
+    "wrong labels 20 %": Arm(noise=0.2),
+    "bad answers 20 %": Arm(garbage=0.2),
     "latency x 10": Arm(latency=20),
     "annotator dies after 12": Arm(dies_after=12),
     "annotator dies after 4": Arm(dies_after=4),
@@ -116,7 +116,7 @@ PANELS = {
         *("count without labels", "five rooms, ONI"),
     ),
     "success: imperfect annotators": (
-        *("ONI", "noise 10 %", "noise 20 %", "garbage 20 %", "latency x 10"),
+        *("ONI", "wrong labels 10 %", "wrong labels 20 %", "bad answers 20 %", "latency x 10"),
         *("annotator dies after 12", "annotator dies after 4"),
     ),
     "success: reward models and policies": (

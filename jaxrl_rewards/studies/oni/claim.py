@@ -20,7 +20,9 @@ CLAIMS = (
 )
 GOOD = 0.9
 """Success at the end from which a seed counts as good."""
-SOLVING = ("ONI", "noise 10 %", "garbage 20 %", "latency x 10", "numbered, classification")
+SOLVING = (
+    *("ONI", "wrong labels 10 %", "bad answers 20 %", "latency x 10", "numbered, classification"),
+)
 FAILING = {
     "extrinsic only": 0.05,
     "labels without count": 0.1,
@@ -44,13 +46,13 @@ def claim(result: StudyResult, config: Any) -> Verdict:
             claims.share(f"{arm}: seeds at {GOOD:g} or more", success[arm] >= GOOD, least=7 / 8)
     for arm, limit in FAILING.items():
         if arm in run:
-            claims.level(f"{arm}: success", success[arm], most=limit)
+            claims.level(f"{arm}: success rate", success[arm], most=limit)
     if RETRIEVAL in run:
         good = success[RETRIEVAL] >= GOOD
         claims.share(f"{RETRIEVAL}: seeds at {GOOD:g} or more", good, most=0.5)
     for one, other in DIFFERENCES:
         if one in run and other in run:
-            claims.difference(f"success, {one} - {other}", success[one], success[other], above=0)
+            claims.difference(f"{one} minus {other}", success[one], success[other], above=0)
     for arm in ARMS:
         if arm in run and arm not in NEEDED:
             count = int((success[arm] >= GOOD).sum())
@@ -63,9 +65,7 @@ def claim(result: StudyResult, config: Any) -> Verdict:
             np.mean(claims.values(arm, "gold share of steps"))
             for arm in ("labels without count", "ONI")
         )
-        claims.note(
-            f"share of steps that find gold: {without:.2f} without the count, {with_it:.2f} with it"
-        )
+        claims.note(f"steps that find gold: {without:.0%} without the count, {with_it:.0%} with it")
     missing = [arm for arm in NEEDED if arm not in run]
     if missing:
         claims.fact("arms that were not run", len(missing), exactly=0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from jaxrl_rewards.studies.oni.arms import ARMS, PANELS, OniConfig
 from jaxrl_rewards.studies.oni.claim import CLAIMS, claim
 from jaxrl_rewards.studies.oni.training import World, make_world, train_arm
 from jaxrl_rewards.studies.shared.arms import first_at, per_seed
+from jaxrl_rewards.studies.shared.panels import unequal_panels
 
 SOLVED = 0.8
 """Success from which a seed counts as having solved the task in the curves."""
@@ -44,22 +44,7 @@ def run(config: OniConfig, report: Callable[[str, float], None]) -> StudyResult:
         "questions per update": config.texts_per_update,
         "updates": updates,
     }
-    return StudyResult(arms=table, curves=panels(success), budget=budget)
-
-
-def panels(success: dict[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-    """Curves by panel; shorter arms end with NaN."""
-    curves: dict[str, dict[str, Any]] = {}
-    for title, names in PANELS.items():
-        present = {name: success[name] for name in names if name in success}
-        if not present:
-            continue
-        longest = max(values.shape[1] for values in present.values())
-        curves[title] = {"xlabel": "update", "x": np.arange(1, longest + 1)} | {
-            name: np.pad(values, ((0, 0), (0, longest - values.shape[1])), constant_values=np.nan)
-            for name, values in present.items()
-        }
-    return curves
+    return StudyResult(arms=table, curves=unequal_panels(PANELS, success, "update"), budget=budget)
 
 
 STUDY = Study(

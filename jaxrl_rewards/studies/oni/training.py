@@ -16,6 +16,7 @@ from jaxrl_rewards.learners.ppo import PPOConfig, PPOHParams
 from jaxrl_rewards.networks.tabular import tabular_actor_critic
 from jaxrl_rewards.rewards.base import reward_term
 from jaxrl_rewards.studies.oni.arms import Arm, OniConfig
+from jaxrl_rewards.studies.shared.arms import window_sum
 from jaxrl_rewards.train.annotation import scripted_labels
 from jaxrl_rewards.train.host_part import HostPart
 from jaxrl_rewards.train.runner import run
@@ -125,14 +126,7 @@ def train_arm(world: World, arm: Arm, out: Path | None = None, **more: Any) -> d
     stairs, episodes, gold, labelled, messages = (done.history[name].T for name in names)
     ended = np.diff(episodes, axis=1, prepend=0.0)
     return {
-        "success": window_sum(stairs) / np.maximum(window_sum(ended), 1.0),
+        "success": window_sum(stairs, WINDOW) / np.maximum(window_sum(ended, WINDOW), 1.0),
         "gold": gold / (config.num_envs * config.unroll_length),
         "labelled": labelled / np.maximum(messages, 1.0),
     }
-
-
-def window_sum(values: np.ndarray) -> np.ndarray:
-    """Sums over the last `WINDOW` columns, `[seeds, updates]`."""
-    total = np.cumsum(values, axis=1)
-    total[:, WINDOW:] -= total[:, :-WINDOW].copy()
-    return total

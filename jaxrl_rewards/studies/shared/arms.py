@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 
 Report = Callable[[str, float], None]
+
+
+def portion(report: Report, start: float, stop: float, name: str = "") -> Report:
+    """A `report` for one part of the work, from the share `start` of the whole to `stop`."""
+
+    def progress(text: str, fraction: float) -> None:
+        report(name + text, start + fraction * (stop - start))
+
+    return progress
 
 
 class Trained(NamedTuple):
@@ -114,6 +123,21 @@ def train_runs(
     return state, jax.tree.map(lambda *values: np.stack(values, axis=-1), *history)
 
 
+def as_runs(arms: Mapping[str, Any], keys: jax.Array) -> tuple[Any, jax.Array]:
+    """Every arm with every seed, as one axis of runs: the arms, leaves `[arms * seeds]`, and the
+    keys. Arms are one tree with different numbers."""
+    repeated = [arm for arm in arms.values() for _ in keys]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *repeated)
+    return stacked, jnp.stack(list(keys) * len(arms))
+
+
+def by_arm(values: Mapping[str, Any], arms: Iterable[str]) -> dict[str, dict[str, np.ndarray]]:
+    """Arrays `[arms * seeds, ...]` of such runs, arm by arm, as `[seeds, ...]`."""
+    names = list(arms)
+    parts = {name: np.split(np.asarray(value), len(names)) for name, value in values.items()}
+    return {arm: {name: part[i] for name, part in parts.items()} for i, arm in enumerate(names)}
+
+
 def first_at(curve: np.ndarray, x: np.ndarray, level: float) -> np.ndarray:
     """The `x` `[points]` at which each row of `curve` `[seeds, points]` is first at `level` or
     above, float64 `[seeds]`; NaN where it never is."""
@@ -132,6 +156,13 @@ def between(curve: np.ndarray, x: np.ndarray, level: float) -> np.ndarray:
     share = np.where(high > low, (level - low) / np.where(high > low, high - low, 1.0), 0.0)
     place = x[before] + np.clip(share, 0.0, 1.0) * (x[after] - x[before])
     return np.where(reached.any(axis=1), place, np.nan)
+
+
+def window_sum(values: np.ndarray, window: int) -> np.ndarray:
+    """Sums over the last `window` columns, fewer at the beginning; `[seeds, points]`."""
+    total = np.cumsum(values, axis=1)
+    total[:, window:] -= total[:, :-window].copy()
+    return total
 
 
 def per_seed(numbers: Mapping[str, Any]) -> dict[str, list[float]]:

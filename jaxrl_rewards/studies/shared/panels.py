@@ -46,6 +46,26 @@ def percent(curves: Mapping[str, Any], of: str) -> dict[str, Any]:
     return {"x": np.linspace(0, 100, count), "xlabel": f"% of the {of}", **thinned}
 
 
+def unequal_panels(
+    titles: Mapping[str, Sequence[str]], curves: Mapping[str, np.ndarray], label: str
+) -> dict[str, dict[str, Any]]:
+    """Panels of the arms that each title names, of those in `curves` `[seeds, points]`.
+
+    `x` counts the points from 1; shorter arms end with NaN. A title without arms is left out.
+    """
+    panels: dict[str, dict[str, Any]] = {}
+    for title, arms in titles.items():
+        present = {arm: curves[arm] for arm in arms if arm in curves}
+        if not present:
+            continue
+        longest = max(values.shape[1] for values in present.values())
+        panels[title] = {"xlabel": label, "x": np.arange(1, longest + 1)} | {
+            arm: np.pad(values, ((0, 0), (0, longest - values.shape[1])), constant_values=np.nan)
+            for arm, values in present.items()
+        }
+    return panels
+
+
 def bands(axis: Any, curves: Mapping[str, Any], x: Any = None) -> None:
     """Per arm the mean of `[seeds, points]` over seeds and its 95 % bootstrap band."""
     for arm, values in curves.items():

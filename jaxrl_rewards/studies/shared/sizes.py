@@ -24,6 +24,17 @@ def multiple(config: Any, name: str, of: str) -> None:
         raise InputError(f"{name}={value} must be a multiple of {of}={unit}")
 
 
+def shared_fields(kind: type, config: Any) -> dict[str, Any]:
+    """The values of `config` whose names are fields of the dataclass `kind` too: what a study's
+    configuration passes on to the configuration of a learner or a world."""
+    own = {field.name for field in dataclasses.fields(config)}
+    return {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(kind)
+        if field.name in own
+    }
+
+
 def root_key(config: Any) -> int:
     """The field `root_key`, from which all that is random in a study comes.
 

@@ -41,12 +41,12 @@ def claim(result: StudyResult, config: Any) -> Verdict:
     claims = Claims(result)
 
     def over(number: int, metric: str, arm: str) -> tuple[str, np.ndarray, np.ndarray]:
-        name = f"{number}: {metric.replace('_', ' ')}, {arm} over {FULL}"
+        name = f"{number}: {metric.replace('_', ' ')}, {arm} divided by {FULL}"
         return name, claims.values(arm, metric), claims.values(FULL, metric)
 
-    claims.level(f"1: survive, {FULL}", claims.values(FULL, "survive"), least=0.95)
-    claims.level(f"1: leg error, {FULL}", claims.values(FULL, "leg_error"), most=0.12)
-    claims.level(f"1: survive, {BLIND}", claims.values(BLIND, "survive"), most=0)
+    claims.level(f"1: followed for 10 s, {FULL}", claims.values(FULL, "survive"), least=0.95)
+    claims.level(f"1: leg error in rad, {FULL}", claims.values(FULL, "leg_error"), most=0.12)
+    claims.level(f"1: followed for 10 s, {BLIND}", claims.values(BLIND, "survive"), most=0)
     claims.ratio(*over(2, "keypoint_error", NO_IMITATION), least=1.8, above=1)
     claims.ratio(*over(3, "action_change", NO_ACTION), least=1.15, above=1)
     claims.alike(*over(3, "keypoint_error", NO_ACTION), within=EQUAL_ERROR)
@@ -55,7 +55,7 @@ def claim(result: StudyResult, config: Any) -> Verdict:
     claims.ratio(name, 1.0 - without, 1.0 - full, least=1.2, above=1)
     claims.ratio(*over(5, "keypoint_error", SYMMETRIC), least=1.1, above=1)
     for check, gap in result.budget["kinematic checks"].items():
-        claims.fact(f"6: {check}", float(gap), most=EXACT)
+        claims.fact(f"6: kinematic step, {check}", float(gap), most=EXACT)
     found = result.budget.get("followed blind")
     if found and found["motions"]:
         claims.note(
@@ -67,7 +67,7 @@ def claim(result: StudyResult, config: Any) -> Verdict:
         skate = [claims.values(which, "foot_skate") for which in (arm, FULL)]
         low, high = difference_interval(*skate)
         gap = float((skate[0] - skate[1]).mean())
-        claims.note(f"foot skate, {arm} less {FULL}: {gap:+.3f} m/s [{low:+.3f}, {high:+.3f}]")
+        claims.note(f"foot skate, {arm} minus {FULL}: {gap:+.3f} m/s [{low:+.3f}, {high:+.3f}]")
     claims.note(
         "not claimed: less foot skate; a win over the kinematic row, whose clean reference is "
         "followed exactly by construction; falls without imitation"

@@ -11,12 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxrl_envs.retarget.planar_body import BODIES, PlanarBody
 from jaxrl_envs.retarget.planar_checks import kinematic_checks, kinematic_row
-from jaxrl_envs.retarget.planar_clips import PlanarClips, make_clips
+from jaxrl_envs.retarget.planar_clips import PlanarClips, known_and_fresh
+from jaxrl_envs.retarget.planar_drawing import draw_strip
 from jaxrl_envs.retarget.planar_env import PlanarRetarget
-from jaxrl_envs.retarget.planar_motion import MotionStyle
+from jaxrl_envs.retarget.planar_following import followed_speeds
+from jaxrl_envs.retarget.planar_motion import RATE, MotionStyle
 
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.studies.api import Study, StudyResult
+from jaxrl_rewards.studies.shared.arms import as_runs, by_arm, portion, train_runs
 from jaxrl_rewards.studies.shared.sizes import at_least, multiple
 from jaxrl_rewards.studies.shared.workers import run_jobs
 from jaxrl_rewards.studies.sparse_retargeting.claim import (
@@ -30,13 +33,14 @@ from jaxrl_rewards.studies.sparse_retargeting.claim import (
     SYMMETRIC,
     claim,
 )
-from jaxrl_rewards.studies.sparse_retargeting.figure import draw_bars, draw_strip
+from jaxrl_rewards.studies.sparse_retargeting.figure import draw_bars
 from jaxrl_rewards.studies.sparse_retargeting.train import TRAIN
 from jaxrl_rewards.studies.sparse_retargeting.training import (
     Arm,
+    arm_hparams,
     evaluate,
     make_arm,
-    train,
+    make_learner,
 )
 
 HUMAN_JOBS = ((FULL, SYMMETRIC, NO_CONTACT), (NO_ACTION, NO_IMITATION, BLIND))
@@ -126,39 +130,36 @@ def run_body(
     """Train and evaluate the arms called `chosen` on one character, all seeds at once.
 
     Returns `rows[arm][metric]`, `curves[arm][metric]` and `survived[arm]` `[seeds, clips]` with a
-    leading axis of seeds, and `q`
-    `[clips, steps, 11]`, how the first seed of the first arm follows the unseen clips.
+    leading axis of seeds, and `q` `[clips, steps, 11]`, how the first seed of the first arm follows
+    the unseen clips.
     """
     env = PlanarRetarget(name)
     known_clips, fresh, _ = study_clips(env.body, config)
     params = env.params_with(known_clips)
-    key_runs = jax.random.fold_in(jax.random.key(config.root_key), 1)
-    seeds = [jax.random.fold_in(key_runs, seed) for seed in range(config.seeds)]
-    known = arms(config)
-    repeated = [known[arm] for arm in chosen for _ in seeds]
+    known, key = arms(config), jax.random.fold_in(jax.random.key(config.root_key), 1)
+    seeds = jnp.stack([jax.random.fold_in(key, seed) for seed in range(config.seeds)])
+    each, keys = as_runs({arm: known[arm] for arm in chosen}, seeds)
 
-    def progress(text, fraction):
-        report(f"{name}, {text}", fraction)
-
-    learner, states, history = train(
-        env, config, repeated, jnp.stack(seeds * len(chosen)), params, progress
+    progress = portion(report, 0.0, 1.0, f"{name}, ")
+    learner = make_learner(env, config)
+    states, history = train_runs(
+        learner,
+        lambda arm, params: arm_hparams(config, params, arm),
+        each,
+        params,
+        keys,
+        config.updates,
+        config.chunk,
+        progress,
     )
-    gains = jnp.stack([arm.sensor_gain for arm in repeated])
-    measured = evaluate(env, learner, states, params, gains, fresh, config.evaluation_steps)
-    shown, survived = measured.pop("q")[0], measured.pop("survived")
-
-    def by_arm(values: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-        shaped = {
-            key: value.reshape(len(chosen), config.seeds, *value.shape[1:])
-            for key, value in values.items()
-        }
-        return {arm: {key: v[i] for key, v in shaped.items()} for i, arm in enumerate(chosen)}
-
+    steps = config.evaluation_steps
+    measured = evaluate(env, learner, states, params, each.sensor_gain, fresh, steps)
+    shown, survived = measured.pop("q")[0], np.split(measured.pop("survived"), len(chosen))
     progress("done", 1.0)
     return {
-        "rows": by_arm(measured),
-        "curves": by_arm({name: history[name] for name in CURVES.values()}),
-        "survived": {arm: rows["survived"] for arm, rows in by_arm({"survived": survived}).items()},
+        "rows": by_arm(measured, chosen),
+        "curves": by_arm({name: history[name] for name in CURVES.values()}, chosen),
+        "survived": dict(zip(chosen, survived, strict=True)),
         "q": shown,
     }
 
@@ -166,19 +167,10 @@ def run_body(
 def study_clips(
     body: PlanarBody, config: SparseRetargetingConfig
 ) -> tuple[PlanarClips, PlanarClips, MotionStyle]:
-    """The clips to train on, those to evaluate on, and the styles of the latter.
-
-    Styles are the same for every character.
-    """
-    count, seconds = config.clips + config.evaluation_clips, config.evaluation_steps / 30.0
-    make = jax.jit(lambda key: make_clips(key, body, clips=count, seconds=seconds))
-    both, styles = make(jax.random.fold_in(jax.random.key(config.root_key), 0))
-    known, fresh = both.table[: config.clips], both.table[config.clips :]
-    return (
-        PlanarClips(table=known),
-        PlanarClips(table=fresh),
-        jax.tree.map(lambda leaf: leaf[config.clips :], styles),
-    )
+    """The clips to train on, those to evaluate on, and the styles of the latter."""
+    key = jax.random.fold_in(jax.random.key(config.root_key), 0)
+    seconds = config.evaluation_steps / RATE
+    return known_and_fresh(key, body, config.clips, config.evaluation_clips, seconds)
 
 
 def run(config: SparseRetargetingConfig, report: Callable[[str, float], None]) -> StudyResult:
@@ -208,7 +200,7 @@ def run(config: SparseRetargetingConfig, report: Callable[[str, float], None]) -
         "samples per run": config.num_envs * config.unroll_length * config.updates,
         "runs": sum(len(chosen) for _, chosen, _ in jobs) * config.seeds,
         "evaluation": f"{config.evaluation_clips} motions of {config.evaluation_steps} steps",
-        "followed blind": blind_speeds(np.asarray(styles.speed), blind),
+        "followed blind": followed_speeds(np.asarray(styles.speed), blind),
         "kinematic checks": kinematic_checks(styles, config.evaluation_steps / 30.0),
     }
     figures = {
@@ -216,17 +208,6 @@ def run(config: SparseRetargetingConfig, report: Callable[[str, float], None]) -
         "sparse_retargeting_bars.png": lambda figure: draw_bars(figure, table),
     }
     return StudyResult(arms=table, curves=curves, budget=budget, figures=figures)
-
-
-def blind_speeds(speeds: np.ndarray, survived: np.ndarray) -> dict[str, Any]:
-    """Which motions are followed to their end though nothing is sensed: how many, the users'
-    highest speed in them, and how many of all motions are no faster."""
-    fastest = float(speeds[survived].max(initial=0.0))
-    return {
-        "motions": int(survived.sum()),
-        "fastest, m/s": fastest,
-        "of all, no faster": int((speeds <= fastest).sum()) if survived.any() else 0,
-    }
 
 
 STUDY = Study(

@@ -6,7 +6,6 @@ runs of a character are one batch: one compile, and one physics call per step fo
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -25,7 +24,7 @@ from jaxrl_rewards.rewards.base import Reward
 from jaxrl_rewards.rewards.imitation import ImitationWeights
 from jaxrl_rewards.rewards.imitation_terms import retarget_terms
 from jaxrl_rewards.rewards.schedule import Linear
-from jaxrl_rewards.studies.shared.arms import train_runs
+from jaxrl_rewards.studies.shared.sizes import shared_fields
 
 
 @record
@@ -70,13 +69,10 @@ def make_learner(env: PlanarRetarget, config: Any) -> Learner:
         log_std=config.log_std,
     )
     ppo = PPOConfig(
-        num_envs=config.num_envs,
-        unroll_length=config.unroll_length,
-        num_epochs=config.num_epochs,
-        num_minibatches=config.num_minibatches,
         auto_reset="pool",
         normalise_observations=True,
         clip_values=False,
+        **shared_fields(PPOConfig, config),
     )
     return make_ppo(env, ppo, network=network, hparams=PPOHParams(env_params=None))
 
@@ -95,35 +91,8 @@ def arm_hparams(config: Any, params: PlanarParams, arm: Arm) -> PPOHParams:
             stop=jnp.float32(config.learning_rates[1]),
             end=jnp.float32(config.updates),
         ),
-        discount=config.discount,
-        trace_decay=config.trace_decay,
-        clip=config.clip,
-        entropy_coefficient=config.entropy_coefficient,
-        value_coefficient=config.value_coefficient,
-        max_grad_norm=config.max_grad_norm,
+        **shared_fields(PPOHParams, config),
     )
-
-
-def train(
-    env: PlanarRetarget,
-    config: Any,
-    arms: list[Arm],
-    keys: jax.Array,
-    params: PlanarParams,
-    report: Callable[[str, float], None],
-) -> tuple[Learner, LearnerState, dict[str, np.ndarray]]:
-    """Train one run per entry of `arms` and `keys`.
-
-    Returns the learner, the final states `[runs]`, and metrics per chunk `[runs, chunks]`.
-    """
-    learner = make_learner(env, config)
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *arms)
-
-    place = lambda arm, params: arm_hparams(config, params, arm)  # noqa: E731
-    states, history = train_runs(
-        learner, place, stacked, params, keys, config.updates, config.chunk, report
-    )
-    return learner, states, history
 
 
 def evaluate(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import threading
 from collections.abc import Iterable
 from pathlib import Path
 
 from jaxrl_rewards.core import InputError
-from jaxrl_rewards.core.jsonl import mend_jsonl, read_jsonl
+from jaxrl_rewards.core.jsonl import JsonlWriter, read_jsonl
 
 CLASSES, RANKING_CLASSES = (0, 1), (0, 1, 2)
 
@@ -51,16 +49,15 @@ def read_labels(*paths: str | Path) -> dict[str, Label]:
 
 
 class LabelFile:
-    """Appends labels, a line each, flushed at once; a crash costs at most the last line."""
+    """Appends labels, a line each, written at once; a crash costs at most the last line.
+
+    Labels for which a full disk has no room are kept and written with the next ones
+    (`JsonlWriter`)."""
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self._lock = threading.Lock()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        mend_jsonl(self.path)
+        self._writer = JsonlWriter(path)
 
     def append(self, labels: Iterable[Label]) -> None:
-        """Write labels at the end of the file."""
-        text = "".join(json.dumps(dataclasses.asdict(label)) + "\n" for label in labels)
-        with self._lock, self.path.open("a", encoding="utf-8") as file:
-            file.write(text)
+        """Write labels at the end of the file; WriteError where they have to wait."""
+        self._writer.append(map(dataclasses.asdict, labels))

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from jaxrl_rewards.core import InputError
+from jaxrl_rewards.core.errors import WriteError
 from jaxrl_rewards.train.annotation.annotators import Annotation, Annotator
 from jaxrl_rewards.train.annotation.desk import ASK_AGAIN, Desk, Ticket
 from jaxrl_rewards.train.annotation.labels import CLASSES, Label, LabelFile
@@ -188,7 +189,9 @@ class AnnotationService:
             self.annotator.load_state_dict(state["annotator"])
 
     def close(self, timeout: float = 5.0) -> None:
-        """End the workers; waits at most `timeout` seconds for calls under way. Idempotent."""
+        """End the workers; waits at most `timeout` seconds for calls under way. Idempotent.
+
+        What is being asked is the last: the rest of its batch is not asked."""
         self._stop.set()
         stop = getattr(getattr(self.annotator, "chat", None), "stop", None)
         if stop is not None:
@@ -322,6 +325,8 @@ class AnnotationService:
                 answers.append(answer)
                 if ticket is not None:
                     self._heard[ticket] = self._clock()
+                if self._stop.is_set() and len(answers) < len(texts):
+                    raise RuntimeError("the service was closed; the rest is not asked")
             if len(answers) < len(texts):
                 raise ValueError(f"{len(answers)} annotations came for {len(texts)} texts")
         except Exception as error:
@@ -335,10 +340,14 @@ class AnnotationService:
             again, fresh = self._desk.settle(texts, answers, final)
         if self._file is not None and fresh:
             names = {"model": self.annotator.model, "prompt_version": self.annotator.prompt_version}
-            self._file.append(
-                Label(message=text, label=int(a.label), raw=a.raw, **names)
-                for text, a in fresh.items()
-            )
+            try:
+                self._file.append(
+                    Label(message=text, label=int(a.label), raw=a.raw, **names)
+                    for text, a in fresh.items()
+                )
+            except WriteError as error:  # the file keeps them; the annotator is well
+                with self._lock:
+                    self._last_error = str(error)[:300]
         return again
 
     def _fail(self, error: Exception) -> None:

@@ -64,13 +64,7 @@ def assemble(spec: Any, mapping: Mapping, where: str, damping: float = DAMPING) 
     check_supported(spec, mapping, where)
     furnish(spec, mapping)
     spec.option.timestep = TIMESTEP
-
-    for joint in spec.joints:
-        joint.armature = joint.frictionloss = 0.0
-        joint.damping = np.zeros(3)
-        joint.stiffness = np.zeros(3)
-        joint.actfrclimited = mujoco.mjtLimited.mjLIMITED_FALSE
-
+    _strip_joints(spec)
     plain = _compile(spec, where)
     hinges = [spec.joint(plain.joint(index).name) for index in range(1, plain.njnt)]
     measures = _measure(plain, mapping, where)
@@ -82,39 +76,17 @@ def assemble(spec: Any, mapping: Mapping, where: str, damping: float = DAMPING) 
     damping = damping * tempo
     spec.option.timestep = TIMESTEP / max(1, round(1.0 / tempo))
     untouched = mujoco.MjSpec()  # the MJCF's own defaults are not for our servos
-    columns: dict[str, list[float]] = {
-        name: []
-        for name in (
-            "joint_map",
-            "sign",
-            "gain",
-            "offset",
-            "lower",
-            "upper",
-            "rest",
-            "kp",
-            "torque",
-        )
-    }
-    for joint in hinges:
-        plan = mapping.joints.get(joint.name)
-        kp, torque = _gains(plan, strength)
+    plans = [_plan(plain, mapping, joint.name, strength) for joint in hinges]
+    for joint, plan in zip(hinges, plans, strict=True):
         joint.armature = ARMATURE * inertia
-        lower, upper = _limits(plain, joint.name)
+        kp, torque = plan["kp"], plan["torque"]
         actuator = spec.add_actuator(
             untouched.default, name=joint.name, target=joint.name,
             trntype=mujoco.mjtTrn.mjTRN_JOINT, forcelimited=True, forcerange=[-torque, torque],
         )  # fmt: skip
         actuator.set_to_position(kp=kp, kv=kp * damping)
-        values = (
-            HUMAN_JOINTS.index(plan.human) if plan and plan.human else -1,
-            plan.sign if plan else 1.0, plan.gain if plan else 1.0, plan.offset if plan else 0.0,
-            lower, upper, np.clip(plan.rest if plan else 0.0, lower, upper), kp, torque,
-        )  # fmt: skip
-        for name, value in zip(columns, values, strict=True):
-            columns[name].append(value)
     model = _compile(spec, where)
-    arrays = {name: np.asarray(values, np.float32) for name, values in columns.items()}
+    arrays = {name: np.asarray([plan[name] for plan in plans], np.float32) for name in COLUMNS}
     arrays["joint_map"] = arrays["joint_map"].astype(np.int32)
     return Character(
         name=mapping.name,
@@ -128,6 +100,39 @@ def assemble(spec: Any, mapping: Mapping, where: str, damping: float = DAMPING) 
         **arrays,
         **measures,
     )
+
+
+COLUMNS = ("joint_map", "sign", "gain", "offset", "lower", "upper", "rest", "kp", "torque")
+"""What a `Character` holds per hinge."""
+
+
+def _strip_joints(spec: Any) -> None:
+    """Joints without the springs, dampers, friction and limits of force of their own."""
+    import mujoco
+
+    for joint in spec.joints:
+        joint.armature = joint.frictionloss = 0.0
+        joint.damping = np.zeros(3)
+        joint.stiffness = np.zeros(3)
+        joint.actfrclimited = mujoco.mjtLimited.mjLIMITED_FALSE
+
+
+def _plan(model: Any, mapping: Mapping, name: str, strength: float) -> dict[str, float]:
+    """The `COLUMNS` of one hinge: what the mapping says of it, its limits and its servo."""
+    plan = mapping.joints.get(name)
+    kp, torque = _gains(plan, strength)
+    lower, upper = _limits(model, name)
+    return {
+        "joint_map": HUMAN_JOINTS.index(plan.human) if plan and plan.human else -1,
+        "sign": plan.sign if plan else 1.0,
+        "gain": plan.gain if plan else 1.0,
+        "offset": plan.offset if plan else 0.0,
+        "lower": lower,
+        "upper": upper,
+        "rest": np.clip(plan.rest if plan else 0.0, lower, upper),
+        "kp": kp,
+        "torque": torque,
+    }
 
 
 def _compile(spec: Any, where: str) -> Any:

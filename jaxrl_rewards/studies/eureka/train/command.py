@@ -10,6 +10,11 @@ from typing import Any
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.train.arguments import parse
 
+PROPOSERS = ("offline", "random", "chat", "replay")
+PROPOSALS = "proposals.jsonl"
+TRANSIENT = ("out", "resume", "generations", "token_budget", "time_budget", "timeout", "recording")
+"""Flags that may differ when a search goes on: they change how far it gets, not what it does."""
+
 
 @dataclasses.dataclass(frozen=True)
 class EurekaTask:
@@ -21,6 +26,8 @@ class EurekaTask:
     """offline (evolution), random, chat, or replay (of proposals on file)."""
     out: Path = Path("runs") / "eureka"
     """Folder for candidates.json, proposals.jsonl, chat.jsonl and best.txt."""
+    resume: bool = False
+    """Go on with the search in the folder: nothing is asked, trained or paid for twice."""
     human: Path | None = None
     """A reward program as a text file: the first generation."""
     recording: Path | None = None
@@ -59,28 +66,71 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run_eureka(task: EurekaTask) -> int:
-    """Search as `task` says; records are written after every generation."""
-    import jax
-
-    from jaxrl_rewards.core.files import atomic_write_json, atomic_write_text
-    from jaxrl_rewards.reward_design.eureka.feedback import read_preferences
-    from jaxrl_rewards.reward_design.eureka.search import Search, SearchConfig, run_search
+    """Search as `task` says, or go on with it; records are written after every generation."""
     from jaxrl_rewards.studies.eureka.study import EurekaConfig
     from jaxrl_rewards.studies.eureka.train.tasks import TASKS
+    from jaxrl_rewards.train.folder_lock import folder_lock
 
-    if task.world not in TASKS:
-        raise InputError(f"there is no world {task.world!r} to search in; choose from {[*TASKS]}")
+    human = check_task(task, [*TASKS])
+    room = TASKS[task.world](EurekaConfig())
+    with folder_lock(task.out):
+        claim_folder(task, human)
+        return search_in(task, room, human)
+
+
+def check_task(task: EurekaTask, worlds: Sequence[str]) -> str | None:
+    """InputError for flags that cannot be meant, before anything is made; the human's program."""
+    from jaxrl_rewards.reward_design.eureka.feedback import read_preferences
+    from jaxrl_rewards.train.chat import ChatSettings
+
+    if task.world not in worlds:
+        raise InputError(f"there is no world {task.world!r} to search in; choose from {worlds}")
     if task.preferences == "ask" and task.world != "keydoor":
         raise InputError("rollouts can be drawn for --world keydoor only")
     if task.seed < 0:
         raise InputError(f"--seed must not be negative, got {task.seed}")
+    if task.proposer not in PROPOSERS:
+        raise InputError(
+            f"proposer {task.proposer!r} is unknown; choose one of {', '.join(PROPOSERS)}"
+        )
+    if task.proposer == "replay" and task.recording is None:
+        raise InputError("--proposer replay needs --recording, a proposals.jsonl file")
+    if task.proposer == "chat":
+        ChatSettings.from_environment()
     if task.preferences not in ("none", "ask"):
         read_preferences(task.preferences)  # a mistake in the file shows before the training
-    room = TASKS[task.world](EurekaConfig())
+    return None if task.human is None else read_program(task.human)
+
+
+def claim_folder(task: EurekaTask, human: str | None) -> None:
+    """Refuse a folder with another search; write what this one is."""
+    import jax
+
+    from jaxrl_rewards.train import record
+
+    values = dataclasses.asdict(task) | {"human": human}
+    config = {"kind": "eureka", "task": {k: v for k, v in values.items() if k not in TRANSIENT}}
+    facts = record.facts(config, {}, jax.random.key(task.seed), None, False)
+    if not task.resume and (task.out / PROPOSALS).exists():
+        raise InputError(
+            f"{task.out / PROPOSALS} holds a search; go on with it by --resume, or give another "
+            "--out"
+        )
+    record.check_folder(task.out, resume=task.resume, facts=facts)
+    record.write(task.out, facts, {"generations": task.generations})
+
+
+def search_in(task: EurekaTask, room: Any, human: str | None) -> int:
+    """The search itself, in a folder that is ours."""
+    import jax
+
+    from jaxrl_rewards.core.files import atomic_write_json, atomic_write_text
+    from jaxrl_rewards.reward_design.eureka.kept_trainings import KeptTrainings
+    from jaxrl_rewards.reward_design.eureka.search import Search, SearchConfig, run_search
+
     config = SearchConfig(
         candidates=task.candidates, generations=task.generations, seeds=task.seeds, form="tape"
     )
-    human = None if task.human is None else read_program(task.human)
     search = Search(make_proposer(task), room.quantities, config, task=room.text, human=human)
     key = jax.random.key(task.seed)
 
@@ -96,7 +146,8 @@ def run_eureka(task: EurekaTask) -> int:
         print(f"generation {search.generation}: {search.counts()}, best {score}", flush=True)
         listen(task, search, room, key)
 
-    run_search(search, room.trainer, key, after_generation)
+    trainer = KeptTrainings(room.trainer, task.out / "trainings")
+    run_search(search, trainer, key, after_generation)
     if search.best is None:
         print("no candidate could be trained; candidates.json says why")
         return 1
@@ -118,42 +169,30 @@ def make_proposer(task: EurekaTask) -> Any:
     from jaxrl_rewards.reward_design.eureka.chat import ChatProposer
     from jaxrl_rewards.reward_design.eureka.offline import EvolutionProposer, RandomProposer
     from jaxrl_rewards.reward_design.eureka.recording import RecordingProposer, ReplayProposer
-    from jaxrl_rewards.train.chat import ChatClient, ChatSettings
+    from jaxrl_rewards.train.chat import ChatClient, ChatSettings, ContinuedChat
 
     if task.proposer == "replay":
-        if task.recording is None:
-            raise InputError("--proposer replay needs --recording, a proposals.jsonl file")
         return ReplayProposer(task.recording)
     if task.proposer == "chat":
         settings = ChatSettings.from_environment(
             timeout=task.timeout, token_budget=task.token_budget, time_budget=task.time_budget
         )
+        log = task.out / "chat.jsonl"
         proposer: Any = ChatProposer(
-            ChatClient(settings, log=task.out / "chat.jsonl"),
+            ContinuedChat(ChatClient(settings, log=log), log),
             samples=task.samples,
             temperature=task.temperature,
             max_tokens=task.max_tokens,
         )
-    elif task.proposer in ("offline", "random"):
+    else:
         kind = EvolutionProposer if task.proposer == "offline" else RandomProposer
         proposer = kind(task.seed)
-    else:
-        raise InputError(
-            f"proposer {task.proposer!r} is unknown; choose offline, random, chat or replay"
-        )
-    recording = task.out / "proposals.jsonl"
-    if recording.exists():
-        raise InputError(f"{recording} holds another search; give another --out or move it away")
-    return RecordingProposer(proposer, recording)
+    return RecordingProposer(proposer, task.out / PROPOSALS, resume=task.resume)
 
 
 def listen(task: EurekaTask, search: Any, room: Any, key: Any) -> None:
     """Let a person, or their file, choose what the next generation improves on."""
-    import jax
-
     from jaxrl_rewards.reward_design.eureka import feedback
-    from jaxrl_rewards.reward_design.eureka.search import compile_candidates
-    from jaxrl_rewards.studies.eureka.train.render import keydoor_rollout
 
     if task.preferences == "none" or search.generation >= task.generations:
         return
@@ -162,13 +201,30 @@ def listen(task: EurekaTask, search: Any, room: Any, key: Any) -> None:
         own = [p for p in given if p.generation == search.generation]
         feedback.apply_preferences(search, own)
         return
+    feedback.apply_preferences(search, ask_person(task, search, room, key))
+
+
+def ask_person(task: EurekaTask, search: Any, room: Any, key: Any) -> list[Any]:
+    """What a person says about pairs of the last generation; what they said before stands."""
+    import jax
+
+    from jaxrl_rewards.core.jsonl import JsonlWriter
+    from jaxrl_rewards.reward_design.eureka import feedback
+    from jaxrl_rewards.reward_design.eureka.search import compile_candidates
+    from jaxrl_rewards.studies.eureka.train.render import keydoor_rollout
+
+    path = task.out / "answers.jsonl"
+    said = JsonlWriter(path)
+    known = feedback.read_preferences(path) if path.exists() else []
+    found = [one for one in known if one.generation == search.generation]
     last = [c for c in search.archive if c.generation == search.generation - 1]
-    found = []
-    for pair in feedback.pairs_to_ask(last):
+    for pair in feedback.pairs_to_ask(last)[len(found) :]:
         shown = []
         for number in pair:
             tape = compile_candidates([search.archive[number]], room.quantities, "tape")
             alone = jax.tree.map(lambda leaf: leaf[0], tape)
             shown.append((number, keydoor_rollout(room, alone, key)))
-        found.append(feedback.ask_in_terminal(*shown))
-    feedback.apply_preferences(search, found)
+        answer = feedback.ask_in_terminal(*shown)
+        found.append(dataclasses.replace(answer, generation=search.generation))
+        said.append([dataclasses.asdict(found[-1])], sync=True)
+    return found

@@ -162,7 +162,7 @@ def pointing_rows(results: list[dict], controls: dict) -> list[dict]:
                 "count": results[0]["real"][key]["count"],
                 "peer": trained[best][field],
                 "peer_name": f"best trained control: {best}",
-                "unit": "share",
+                "unit": "",
                 "ratio": float(np.mean(values)) / max(trained[best][field], 1e-9),
                 "required": required,
             }
@@ -196,7 +196,7 @@ def refine_rows(results: list[dict]) -> list[dict]:
                 "ours": float(np.mean(values["gaussian"])),
                 "peer": float(np.mean(values["binary"])),
                 "peer_name": "binary reward, equal budget",
-                "unit": "px" if metric.endswith("distance") else "share",
+                "unit": "px" if metric.endswith("distance") else "",
                 "ratio": float(np.mean(values["gaussian"]) / max(np.mean(values["binary"]), 1e-9)),
                 "required": None,
                 "per_seed": values,

@@ -5,10 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import zipfile
-import zlib
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,9 +15,11 @@ from jaxrl_envs.gui.candidate_features import FEATURES, NAMES
 
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.files import atomic_write_bytes, jsonable
+from jaxrl_rewards.core.npz import read_npz
 from jaxrl_rewards.networks.candidate_policy import candidate_policy_init
 
 SHIPPED = "gui_choice.npz"
+LIMIT_BYTES = 4 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,26 +51,22 @@ def load_choice(path=None) -> ChoiceCheckpoint:
 
     Raises `InputError` for a file that is missing, damaged, or made for other features.
     """
-    name = SHIPPED if path is None else str(path)
+    if path is None:
+        shipped = resources.files("jaxrl_rewards").joinpath("assets", SHIPPED)
+        with resources.as_file(shipped) as place:
+            arrays = read_npz(place, limit_bytes=LIMIT_BYTES)
+        name = SHIPPED
+    else:
+        arrays, name = read_npz(path, limit_bytes=LIMIT_BYTES), str(path)
     try:
-        if path is None:
-            data = resources.files("jaxrl_rewards").joinpath("assets", SHIPPED).read_bytes()
-        else:
-            data = Path(path).read_bytes()
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-        metadata = json.loads(arrays.pop("metadata").tobytes().decode("utf-8"))
+        metadata = json.loads(np.asarray(arrays.pop("metadata"), np.uint8).tobytes().decode())
         bias, names = float(metadata.pop("bias")), metadata.pop("features")
-    except OSError as error:
-        raise InputError(
-            f"the checkpoint {name} cannot be read ({error.strerror}); give the .npz that "
-            "`train gui choice` wrote, or none for the shipped one"
-        ) from None
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile,
-            zlib.error):  # fmt: skip
+        if not np.isfinite(bias):
+            raise ValueError("bias")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise InputError(
             f"{name} is not a checkpoint of the choice among candidates, or it is damaged; train "
-            "again or copy it anew"
+            "it again (`train gui choice`) or copy it anew"
         ) from None
     if names != list(NAMES):
         raise InputError(

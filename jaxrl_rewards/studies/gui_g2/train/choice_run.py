@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxrl_envs.gui.read_text import ReadingCache, rapid_engine, read_screen
 from jaxrl_envs.gui.screenspot import load_screenspot
 
 from jaxrl_rewards.core.files import atomic_write_json, make_folder
@@ -50,6 +51,8 @@ def train_choice(
     Raises `InputError` for a bad set, or for `pages` without the `ocr` extra.
     """
     cpu = time.process_time()
+    if pages:
+        rapid_engine()  # what is missing is said before there is a folder
     folder = make_folder(Path(out_dir))
     with ProgressReport(progress) as report:
         training, validation = choice_rows(config, pages, cache)
@@ -103,9 +106,6 @@ def choice_rows(config: ChoiceConfig, pages: Sequence[Path], cache) -> tuple[lis
             [row for row in made if row.family not in last],
             [row for row in made if row.family in last],
         )
-    from jaxrl_envs.gui.read_text import ReadingCache, rapid_engine, read_screen
-
-    rapid_engine()
     read = read_screen if cache is None else ReadingCache(cache).read
     validation: list[Row] = []
     for index, path in enumerate(pages):

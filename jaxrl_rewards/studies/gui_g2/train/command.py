@@ -20,6 +20,8 @@ class GuiTask:
 
     out: Path = Path("runs/gui")
     """Folder of the run."""
+    resume: bool = False
+    """Go on where the run in the folder was interrupted."""
     pointing: PointingConfig = PointingConfig()
     """Sizes and numbers of the training."""
 
@@ -52,8 +54,13 @@ def main(arguments: Sequence[str]) -> int:
         "that the extra `ocr` reads.",
     )
     from jaxrl_rewards.studies.gui_g2.train.training import train
+    from jaxrl_rewards.train.halfway import Stopped
 
-    train(task.pointing, task.out)
+    try:
+        train(task.pointing, task.out, resume=task.resume)
+    except Stopped as stopped:
+        print(f"interrupted; go on with --resume --out {task.out}")
+        return 128 + stopped.number
     print(f"next: jaxrl-rewards evaluate {task.out} [--data FOLDER_IN_SCREENSPOT_FORMAT]")
     return 0
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from jaxrl_envs.gui.read_text import MISSING, ocr_installed
+from jaxrl_envs.gui.read_text import missing_sentence
 
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.studies.gui_g2.train.predict import SMALL_PIXELS, predict_image
@@ -50,8 +50,8 @@ def make_pointer(
 
     if reader == "own":
         return own
-    if reader == "ocr" and not ocr_installed():
-        raise InputError(MISSING)
+    if reader == "ocr" and (missing := missing_sentence()):
+        raise InputError(missing)
     state: dict[str, Any] = {}
 
     def read(image: np.ndarray, texts: Sequence[str]) -> Pointed:
@@ -67,12 +67,11 @@ def make_pointer(
     def either(image: np.ndarray, texts: Sequence[str]) -> Pointed:
         if image.shape[0] * image.shape[1] <= SMALL_PIXELS:
             return own(image, texts)
-        if ocr_installed():
-            return read(image, texts)
-        if "told" not in state:
-            state["told"] = True
-            note(f"{MISSING}; until then our own reader reads larger screens, which it does worse")
-        return own(image, texts)
+        if "missing" not in state:
+            state["missing"] = missing_sentence()
+            if state["missing"]:
+                note(f"{state['missing']} (until then our own reader reads larger screens, worse)")
+        return own(image, texts) if state["missing"] else read(image, texts)
 
     return either
 

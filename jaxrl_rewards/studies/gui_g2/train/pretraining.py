@@ -20,6 +20,7 @@ from jaxrl_rewards.networks.reader import (
 )
 from jaxrl_rewards.studies.gui_g2.train.config import PointingConfig
 from jaxrl_rewards.studies.gui_g2.train.data import ScreenPool, make_patches, make_screens
+from jaxrl_rewards.train.halfway import Halfway
 
 Report = Callable[[str, int, int, dict], None]
 
@@ -207,15 +208,19 @@ def corpus_of(pool: ScreenPool) -> frozenset[str]:
 
 
 def pretrain(
-    config: PointingConfig, report: Report | None = None, snapshots: tuple[int, ...] = ()
+    config: PointingConfig,
+    report: Report | None = None,
+    snapshots: tuple[int, ...] = (),
+    halfway: Halfway | None = None,
 ) -> PretrainResult:
     """Train the reader from scratch on generated screens only.
 
     `report(phase, done, total, metrics)` is called while generating and every
     `config.report_every` steps. The result follows from the configuration, the fonts and the
-    machine's arithmetic.
+    machine's arithmetic. With `halfway` the training goes on from what is stored there (`snapshots`
+    are then of this call's steps only).
     """
-    report = report or (lambda *_: None)
+    report, halfway = report or (lambda *_: None), halfway or Halfway(None)
     cpu, wall = time.process_time(), time.time()
     patches = make_patches(config, lambda done, total: report("patches", done, total, {}))
     screens = make_screens(config, progress=lambda done, total: report("screens", done, total, {}))
@@ -224,7 +229,14 @@ def pretrain(
     params = reader_init(jax.random.key(config.seed), config.reader)
     read_step, point_step = make_steps(config, *screens.pixels.shape[1:3])
     state = make_optimiser(config).init(params)
-    curves, recent, kept = [], [], {}
+    curves, recent, kept, first = [], [], {}, 0
+    found = halfway.load((params, state))
+    if found is not None:
+        (params, state), about = found
+        generator.bit_generator.state = about["generator"]
+        curves, recent, first = about["curves"], about["recent"], about["step"]
+        # drawing the screens once more is no part of the training
+        cpu, wall = time.process_time() - about["cpu"], time.time() - about["wall"]
 
     def note(phase, step, total, extra):
         row = {"phase": phase, "step": step, "loss": float(np.mean(recent)), **extra}
@@ -233,23 +245,28 @@ def pretrain(
         report(phase, step, total, row)
         recent.clear()
 
-    for step in range(1, config.read_steps + 1):
-        batch = patches.batch(generator, config.patch_batch)
-        params, state, loss = read_step(params, state, *batch)
+    total = config.read_steps + config.point_steps
+    for number in range(first + 1, total + 1):
+        if number <= config.read_steps:
+            batch = patches.batch(generator, config.patch_batch)
+            params, state, loss = read_step(params, state, *batch)
+        else:
+            batch = screens.batch(generator, config.batch, config.instructions)
+            params, state, loss = point_step(params, state, *batch)
         recent.append(float(loss))
-        if step in snapshots:
-            kept[step] = jax.device_get(params)
-        if step % config.report_every == 0 or step == config.read_steps:
-            note("read", step, config.read_steps, {})
-    for step in range(1, config.point_steps + 1):
-        batch = screens.batch(generator, config.batch, config.instructions)
-        params, state, loss = point_step(params, state, *batch)
-        recent.append(float(loss))
-        if config.read_steps + step in snapshots:
-            kept[config.read_steps + step] = jax.device_get(params)
-        if step % config.report_every == 0 or step == config.point_steps:
-            extra = {"held_out": pool_accuracy(params, held_out)["accuracy"]}
-            note("point", step, config.point_steps, extra)
+        if number in snapshots:
+            kept[number] = jax.device_get(params)
+        if number <= config.read_steps:
+            if number % config.report_every == 0 or number == config.read_steps:
+                note("read", number, config.read_steps, {})
+        else:
+            step = number - config.read_steps
+            if step % config.report_every == 0 or step == config.point_steps:
+                extra = {"held_out": pool_accuracy(params, held_out)["accuracy"]}
+                note("point", step, config.point_steps, extra)
+        about = {"generator": generator.bit_generator.state, "curves": curves, "recent": recent}
+        about |= {"cpu": time.process_time() - cpu, "wall": time.time() - wall}
+        halfway.step(number, total, (params, state), about)
     return PretrainResult(
         params=jax.device_get(params),
         corpus=corpus_of(screens),

@@ -23,6 +23,7 @@ from jaxrl_rewards.networks.reader import cell_points, reader_apply
 from jaxrl_rewards.rewards.spatial import gaussian_point_at
 from jaxrl_rewards.studies.gui_g2.train.data import ScreenPool
 from jaxrl_rewards.studies.gui_g2.train.pretraining import cells_inside
+from jaxrl_rewards.train.halfway import Halfway
 
 REWARDS = ("gaussian", "binary")
 
@@ -122,25 +123,40 @@ def make_update(config: RefineConfig, height: int, width: int):
 
 
 def refine_policy(
-    params, pool: ScreenPool, config: RefineConfig, report: Callable | None = None
+    params,
+    pool: ScreenPool,
+    config: RefineConfig,
+    report: Callable | None = None,
+    halfway: Halfway | None = None,
 ) -> RefineResult:
     """Run `config.updates` GRPO updates on the pool's screens.
 
-    `report(done, total, metrics)` is called after each update.
+    `report(done, total, metrics)` is called after each update. With `halfway` the updates go on
+    from what is stored there.
     """
+    halfway = halfway or Halfway(None)
     cpu = time.process_time()
     optimiser, update = make_update(config, *pool.pixels.shape[1:3])
     state = optimiser.init(params)
     generator = np.random.default_rng([config.seed, 41])
     key = jax.random.key(config.seed)
-    rows = []
-    for step in range(config.updates):
+    rows, first = [], 0
+    found = halfway.load((params, state, jax.random.key_data(key)))
+    if found is not None:
+        (params, state, data), about = found
+        key = jax.random.wrap_key_data(data)
+        generator.bit_generator.state = about["generator"]
+        rows, first, cpu = about["rows"], about["step"], cpu - about["cpu"]
+    for step in range(first, config.updates):
         pixels, _, tokens, boxes = pool.batch(generator, config.screens, config.instructions)
         key, part = jax.random.split(key)
         params, state, metrics = update(params, state, part, pixels, tokens, boxes)
         rows.append({name: float(value) for name, value in metrics.items()})
         if report:
             report(step + 1, config.updates, rows[-1])
+        about = {"generator": generator.bit_generator.state, "rows": rows}
+        about["cpu"] = time.process_time() - cpu
+        halfway.step(step + 1, config.updates, (params, state, jax.random.key_data(key)), about)
     names = rows[0] if rows else ()
     curves = {name: np.array([row[name] for row in rows]) for name in names}
     return RefineResult(jax.device_get(params), curves, time.process_time() - cpu)

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from jaxrl_rewards.core.files import atomic_path, atomic_write_json
@@ -12,12 +13,19 @@ from jaxrl_rewards.studies.gui_g2.train.data import make_screens
 from jaxrl_rewards.studies.gui_g2.train.pretraining import pool_accuracy, pretrain
 from jaxrl_rewards.studies.gui_g2.train.progress import ProgressReport
 from jaxrl_rewards.studies.gui_g2.train.refinement import RefineConfig, refine_policy
+from jaxrl_rewards.train import record
+from jaxrl_rewards.train.folder_lock import folder_lock
+from jaxrl_rewards.train.halfway import Halfway
+from jaxrl_rewards.train.signals import StopRequest
 
 CHECKPOINT = "gui_reader.npz"
 
 
-def train(config: PointingConfig, out_dir, progress: bool = True) -> dict:
+def train(config: PointingConfig, out_dir, progress: bool = True, resume: bool = False) -> dict:
     """Train a reading-and-pointing policy on generated screens and write it into `out_dir`.
+
+    The folder is held for this process alone. After a kill, or a signal (`Stopped`), `resume` goes
+    on to the same policy, bit for bit.
 
     Args:
         config: budgets in steps; equal configurations, fonts and machines give equal results.
@@ -28,10 +36,18 @@ def train(config: PointingConfig, out_dir, progress: bool = True) -> dict:
         `accuracy` (held-out generated screens: overall and by kind), `refined` (the same after
         GRPO, or None), `curves`, `cpu_seconds`, `wall_seconds`, `config`, `files`.
     """
-    folder = Path(out_dir)
-    folder.mkdir(parents=True, exist_ok=True)
+    with StopRequest() as stop, folder_lock(out_dir) as folder:
+        config_of_run = {"kind": "gui", "task": dataclasses.asdict(config)}
+        facts = record.facts(config_of_run, {}, jax.random.key(config.seed), None, False)
+        record.check_folder(folder, resume=resume, facts=facts)
+        record.write(folder, facts, {})
+        halfway = Halfway(folder / "halfway" / "pretraining.npz", stop=stop)
+        return _train(config, folder, progress, halfway)
+
+
+def _train(config: PointingConfig, folder: Path, progress: bool, halfway: Halfway) -> dict:
     with ProgressReport(progress) as report:
-        result = pretrain(config, report)
+        result = pretrain(config, report, halfway=halfway)
         held_out = make_screens(config, held_out=True, count=96)
         accuracy = pool_accuracy(result.params, held_out)
         params, refined, cpu = result.params, None, result.cpu_seconds
@@ -43,7 +59,11 @@ def train(config: PointingConfig, out_dir, progress: bool = True) -> dict:
             )
             fresh = make_screens(dataclasses.replace(config, seed=config.seed + 1), count=400)
             after = refine_policy(
-                params, fresh, settings, lambda done, total, row: report("refine", done, total, row)
+                params,
+                fresh,
+                settings,
+                lambda done, total, row: report("refine", done, total, row),
+                halfway.beside("refinement.npz"),
             )
             params, cpu = after.params, cpu + after.cpu_seconds
             refined = pool_accuracy(params, held_out)

@@ -60,7 +60,6 @@ def train(task: RetargetTask, again: str = "the same command") -> int:
 
     from jaxrl_rewards.core.files import make_folder
     from jaxrl_rewards.studies.sparse_retargeting.train.follow import Player
-    from jaxrl_rewards.train.checkpoint import holds_checkpoint
     from jaxrl_rewards.train.record import check_usable
     from jaxrl_rewards.train.runner import NonFiniteUpdates, run
 
@@ -70,49 +69,28 @@ def train(task: RetargetTask, again: str = "the same command") -> int:
     learner = make_learner(world, task)
     beside = companion(world, task.env)
     player = Player(beside, make_params(beside, task), learner.act, task.evaluation_episodes)
-    body = world.character
-    note(
-        f"{body.name}: {body.num_joints} joints, {body.mass:.1f} kg; following "
-        f"{', '.join(world.clip_names)}; physics {world.physics.engine}, "
-        f"{usable_threads(task)} threads"
-    )
+    introduce(world, task)
     make_folder(out)  # it may fail now, and not after minutes of warm start
     key = jax.random.key(task.seed)
-    initial = None
-    if not (task.resume and holds_checkpoint(out)):
-        initial = first_state(key, learner, beside, task)
     updates = max(1, round(task.steps / learner.samples_per_update))
-    chunk = min(task.chunk, updates)
-    limit = None
-    if task.time_limit_minutes is not None:
-        spent = time.perf_counter() - began
-        closing = min(CLOSING_SECONDS, 20.0 * task.time_limit_minutes)
-        limit = max(60.0 * task.time_limit_minutes - spent - closing, 1.0)
     wanted = task.stop_at_followed
-
-    def evaluate(state: Any, key: Any) -> dict[str, float]:
-        numbers = player.measure(state, key, episodes=task.evaluation_episodes)
-        if wanted is not None and numbers["followed"] >= wanted:
-            numbers = player.measure(state, key, episodes=task.final_episodes)
-        return numbers
-
     try:
         result = run(
             learner,
             key=key,
             total_updates=updates,
             out_dir=out,
-            chunk_updates=chunk,
+            chunk_updates=min(task.chunk, updates),
             resume=task.resume,
-            initial_state=initial,
-            evaluate=evaluate,
+            initial_state=lambda: first_state(key, learner, beside, task),
+            evaluate=lambda state, key: measured(player, state, key, task),
             evaluate_every=task.evaluate_every,
             checkpoint_every=task.evaluate_every,
             best_metric="evaluation/seconds",
             config=stored_config(task, world.physics.engine),
             show=("episode_length", "actor_learning_rate", "kl"),
             title=f"retarget {world.character.name}",
-            time_limit=limit,
+            time_limit=seconds_left(task, began),
             stop_when=None
             if wanted is None
             else lambda row: row.get("evaluation/followed", 0.0) >= wanted,
@@ -125,6 +103,34 @@ def train(task: RetargetTask, again: str = "the same command") -> int:
         print(f"interrupted after {result.updates} updates; go on with: {again}{resume}")
         return 128 + int(result.signal_number)
     return finish(task, player, learner, result, out, time.perf_counter() - began)
+
+
+def introduce(world: Any, task: RetargetTask) -> None:
+    """Say who follows what, on which machinery."""
+    body = world.character
+    note(
+        f"{body.name}: {body.num_joints} joints, {body.mass:.1f} kg; following "
+        f"{', '.join(world.clip_names)}; physics {world.physics.engine}, "
+        f"{usable_threads(task)} threads"
+    )
+
+
+def seconds_left(task: RetargetTask, began: float) -> float | None:
+    """Seconds for training, of a task with a time limit that began at `began`."""
+    if task.time_limit_minutes is None:
+        return None
+    spent = time.perf_counter() - began
+    closing = min(CLOSING_SECONDS, 20.0 * task.time_limit_minutes)
+    return max(60.0 * task.time_limit_minutes - spent - closing, 1.0)
+
+
+def measured(player: Any, state: Any, key: Any, task: RetargetTask) -> dict[str, float]:
+    """An evaluation; one that may end the training is confirmed on more episodes."""
+    wanted = task.stop_at_followed
+    numbers = player.measure(state, key, episodes=task.evaluation_episodes)
+    if wanted is not None and numbers["followed"] >= wanted:
+        numbers = player.measure(state, key, episodes=task.final_episodes)
+    return numbers
 
 
 def has_arrived(task: RetargetTask) -> bool:

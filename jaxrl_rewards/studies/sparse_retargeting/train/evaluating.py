@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +47,8 @@ def evaluate_retarget(folder: Path, stored: dict[str, Any], options: Any) -> int
     """Evaluate a run of `train retarget`; writes `evaluation.json` and, of each motion given, a GIF
     and a strip to `--out`."""
     import jax
-    import jax.numpy as jnp
 
     from jaxrl_rewards.studies.sparse_retargeting.train.command import stored_task
-    from jaxrl_rewards.studies.sparse_retargeting.train.follow import (
-        Player,
-        how_long,
-        record_picture,
-    )
     from jaxrl_rewards.studies.sparse_retargeting.train.task import make_learner, make_world
     from jaxrl_rewards.train.checkpoint import load_state
 
@@ -64,57 +59,75 @@ def evaluate_retarget(folder: Path, stored: dict[str, Any], options: Any) -> int
     learner = make_learner(world, task)
     state, update = load_state(folder, learner, which=_which(options.which, folder))
     env = dataclasses.replace(task.env, physics="c")
-    key = jax.random.key(options.seed)
     out = options.out or folder / "evaluation"
-    record: dict[str, Any] = {
-        "run": str(folder),
-        "character": world.character.name,
-        "update": update,
-    }
-
-    together = min(episodes, TOGETHER)
+    played = (learner.act, state, jax.random.key(options.seed), episodes)
+    title = f"{world.character.name}, update {update}"
     if motions:
-        given = make_world(env, motions=motions)
-        player = Player(given, given.default_params(), learner.act, together)
-        record["clips"], played = clip_table(player, state, key, episodes)
-        record["episodes"] = next(iter(played.values()))["alive"].shape[1]
-        known = set(given.clip_names) & set(world.clip_names)
-        trained = f"trained on: {', '.join(sorted(known))}" if known else "none trained on"
-        print(
-            f"{world.character.name}, update {update}: {record['episodes']} starts per clip, "
-            f"{trained}"
-        )
-        print(table(record["clips"]))
-        for name, shown in played.items():
-            record_picture(given, shown, PICTURE_SECONDS, out, re.sub(r"[^\w.()+-]", "_", name))
+        found = _on_motions(make_world(env, motions=motions), played, title, world.clip_names, out)
     else:
-        disturbed = make_world(env, disturbed=True)
-        base = disturbed.default_params()
-        rows = {}
-        for name, changes in DISTURBANCES.items():
-            numbers = {key: jnp.float32(value) for key, value in changes.items()}
-            rows[name] = base.replace(**numbers)
-        for name, changes in STREAMS.items():
-            numbers = {
-                key: jnp.asarray(value, getattr(base.sensors, key).dtype)
-                for key, value in changes.items()
-            }
-            rows[name] = base.replace(sensors=base.sensors.replace(**numbers))
-        record["survival"] = {}
-        player = Player(disturbed, base, learner.act, together)
-        record["episodes"] = -(-episodes // together) * together
-        for name, params in rows.items():
-            numbers = player.measure(state, key, params, episodes)
-            record["survival"][name] = numbers
-            print(
-                f"{world.character.name}, update {update}, {name}: follows "
-                f"{100 * numbers['followed']:.0f} % of {record['episodes']} starts "
-                f"{how_long(disturbed)}, mean {numbers['seconds']:.1f} s, "
-                f"keypoints {numbers['keypoint_error']:.3f} m"
-            )
+        found = _on_disturbances(make_world(env, disturbed=True), played, title)
+    record = {"run": str(folder), "character": world.character.name, "update": update, **found}
     atomic_write_json(Path(out) / "evaluation.json", record)
     print(f"results in {out}")
     return 0
+
+
+def _on_motions(
+    given: Any, played: tuple, title: str, trained: Sequence[str], out: Path
+) -> dict[str, Any]:
+    """Every motion by itself, from several starts: a table, and pictures in `out`."""
+    from jaxrl_rewards.studies.sparse_retargeting.train.follow import Player, record_picture
+
+    act, state, key, episodes = played
+    player = Player(given, given.default_params(), act, min(episodes, TOGETHER))
+    clips, shown_of = clip_table(player, state, key, episodes)
+    count = next(iter(shown_of.values()))["alive"].shape[1]
+    known = set(given.clip_names) & set(trained)
+    seen = f"trained on: {', '.join(sorted(known))}" if known else "none trained on"
+    print(f"{title}: {count} starts per clip, {seen}")
+    print(table(clips))
+    for name, shown in shown_of.items():
+        record_picture(given, shown, PICTURE_SECONDS, out, re.sub(r"[^\w.()+-]", "_", name))
+    return {"clips": clips, "episodes": count}
+
+
+def _on_disturbances(disturbed: Any, played: tuple, title: str) -> dict[str, Any]:
+    """Random starts, undisturbed and under every disturbance."""
+    from jaxrl_rewards.studies.sparse_retargeting.train.follow import Player, how_long
+
+    act, state, key, episodes = played
+    together = min(episodes, TOGETHER)
+    count = -(-episodes // together) * together
+    base = disturbed.default_params()
+    player = Player(disturbed, base, act, together)
+    survival = {}
+    for name, params in _disturbed_params(base).items():
+        numbers = player.measure(state, key, params, episodes)
+        survival[name] = numbers
+        print(
+            f"{title}, {name}: follows "
+            f"{100 * numbers['followed']:.0f} % of {count} starts "
+            f"{how_long(disturbed)}, mean {numbers['seconds']:.1f} s, "
+            f"keypoints {numbers['keypoint_error']:.3f} m"
+        )
+    return {"survival": survival, "episodes": count}
+
+
+def _disturbed_params(base: Any) -> dict[str, Any]:
+    """The world's params by disturbance, of the body and of the stream."""
+    import jax.numpy as jnp
+
+    rows = {}
+    for name, changes in DISTURBANCES.items():
+        numbers = {key: jnp.float32(value) for key, value in changes.items()}
+        rows[name] = base.replace(**numbers)
+    for name, changes in STREAMS.items():
+        numbers = {
+            key: jnp.asarray(value, getattr(base.sensors, key).dtype)
+            for key, value in changes.items()
+        }
+        rows[name] = base.replace(sensors=base.sensors.replace(**numbers))
+    return rows
 
 
 def _given_motions(options: Any, task: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""A contextual bandit on which the group methods learn alike."""
+"""A contextual bandit: one step, eight arms, and a context that says which is good."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_rewards.core import Box, Discrete, EnvSpec, TimeStep, first_timestep, record
-from jaxrl_rewards.learners.grpo import GRPOConfig, make_grpo
-from jaxrl_rewards.rewards import Reward, RewardTerm
-from jaxrl_rewards.studies.shared.arms import Trained, train_arms
-
-PROMPTS, ANSWERS = 32, 8
+from jaxrl_rewards.rewards.base import Reward, RewardTerm
 
 
 @record
@@ -86,23 +82,3 @@ class ContextualBandit:
             final_obs=state.context,
             info={},
         )
-
-
-def train_bandit(method: str, updates: int, keys: jax.Array, contexts_key: jax.Array) -> Trained:
-    """The regret of a group method after each update, in `curves`, over 512 fixed contexts."""
-    env = ContextualBandit()
-    config = GRPOConfig(num_prompts=PROMPTS, group_size=ANSWERS, advantage=method, hidden=(32,))
-    learner = make_grpo(env, config)
-    # Dr.GRPO and RLOO advantages are smaller by the group's deviation (about 0.2 here); Adam
-    # makes the step size independent of that scale, so one learning rate is fair to all.
-    hparams = learner.hparams.replace(learning_rate=5e-3, kl_coefficient=0.0)
-    contexts, _ = jax.vmap(env.reset, in_axes=(0, None))(
-        jax.random.split(contexts_key, 512), hparams.env_params
-    )
-
-    def regret(state, hparams):
-        actions = jax.vmap(lambda obs: learner.act(state, obs, (), None)[0])(contexts.context)
-        chosen = jnp.take_along_axis(contexts.means, actions[:, None], axis=1)[:, 0]
-        return {"regret": jnp.mean(jnp.max(contexts.means, axis=1) - chosen)}
-
-    return train_arms(learner, {method: hparams}, keys, updates, watch=regret)[method]

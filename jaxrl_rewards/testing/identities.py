@@ -1,4 +1,8 @@
-"""What holds exactly: the value at a time limit, and identities of group methods."""
+"""What holds exactly of the learners' mathematics: the value at a time limit, and identities of
+group advantages and of the ways in which losses are averaged.
+
+Sources: GAE (arXiv 1506.02438), GRPO (2402.03300), RLOO (2402.14740), Dr.GRPO (2503.20783).
+"""
 
 from __future__ import annotations
 
