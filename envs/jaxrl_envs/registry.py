@@ -35,7 +35,8 @@ _ENTRIES: dict[str, Entry] = {
     "Pendulum-v1": Entry("jaxrl_envs.control:Pendulum", "swing a pendulum up with a weak motor"),
     "MountainCar-v0": Entry("jaxrl_envs.control:MountainCar", "rock a car out of a valley"),
     "MountainCarContinuous-v0": Entry(
-        "jaxrl_envs.control:MountainCarContinuous", "rock a car out of a valley with a continuous push"
+        "jaxrl_envs.control:MountainCarContinuous",
+        "rock a car out of a valley with a continuous push",
     ),
     "Acrobot-v1": Entry("jaxrl_envs.control:Acrobot", "swing a two-link pendulum up"),
     "gridworld": _grid("four-rooms", "a map of four rooms, or any map given as `layout`"),
@@ -76,7 +77,8 @@ _ENTRIES: dict[str, Entry] = {
         "an avatar under physics that follows a headset and two controllers",
     ),
     "planar-retarget": Entry(
-        "jaxrl_envs.retarget.planar_env:PlanarRetarget", "a flat figure under physics that follows them, small enough for a laptop"
+        "jaxrl_envs.retarget.planar_env:PlanarRetarget",
+        "a flat figure under physics that follows them, small enough for a laptop",
     ),
     "gui-ground": Entry("jaxrl_envs.gui:GuiGround", "point at or outline an element of a screen"),
     "language-arithmetic": _language("arithmetic", "add long numbers, carries written out"),
