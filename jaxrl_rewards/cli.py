@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.core.extras import missing_package
 from jaxrl_rewards.core.files import shown_path
 from jaxrl_rewards.core.output import steady_output
 from jaxrl_rewards.train.compilation import configure_cpu
@@ -84,6 +85,12 @@ def _run(verb: str, arguments: Sequence[str]) -> int:
         return int(module.main(arguments) or 0)
     except InputError as error:
         print(f"jaxrl-rewards {verb}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        message = missing_package(error, f"this {verb}")
+        if message is None:
+            raise
+        print(f"jaxrl-rewards {verb}: {message}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         return 0

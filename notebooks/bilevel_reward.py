@@ -108,7 +108,7 @@ steepest = float(np.abs(np.linalg.eigvalsh(np.asarray(hessian))).max())
 alpha = 1.0 / steepest
 solvers = {
     "exact": implicit.exact(1e-9),
-    "conjugate gradients, 80": implicit.conjugate_gradients(80),
+    "conjugate gradients, 200": implicit.conjugate_gradients(200),
     "Neumann, 1000 terms": implicit.neumann(alpha, 999),
     "Neumann, 6 terms": implicit.neumann(alpha, 5),
     "unrolled, 6 steps": implicit.unrolled(implicit.gradient_ascent(inner, alpha), 6),
@@ -116,7 +116,7 @@ solvers = {
     "finite differences": implicit.finite_difference(solve),
 }
 if SMALL:  # each solver is a program of its own
-    solvers = {name: solvers[name] for name in ("conjugate gradients, 80", "first order")}
+    solvers = {name: solvers[name] for name in ("conjugate gradients, 200", "first order")}
 print(f"d return / d weights = {np.asarray(truth)}")
 for name, solver in solvers.items():
     found = jax.jit(lambda t, p, s: implicit.hypergradient(outer, inner, t, p, s))(
@@ -161,7 +161,7 @@ def climb(solver, phi, steps, length=0.1):
 start, steps = jnp.asarray([2.0, 0.0]), 12 if SMALL else 40
 paths = {
     name: jax.jit(lambda p, s: climb(s, p, steps))(start, solvers[name])
-    for name in ("conjugate gradients, 80", "first order")
+    for name in ("conjugate gradients, 200", "first order")
 }
 figure, axis = plt.subplots(figsize=(6.4, 4.8))
 shown = axis.contourf(bonus_axis, distance_axis, landscape, levels=30, cmap="viridis")
@@ -192,7 +192,7 @@ def visits(phi):
     return jnp.linalg.solve((jnp.eye(CELLS) - GAMMA * moves).T, walk.start).reshape(SIDE, SIDE)
 
 
-tuned = paths["conjugate gradients, 80"][0][-1]
+tuned = paths["conjugate gradients, 200"][0][-1]
 figure, axes = plt.subplots(1, 2, figsize=(7, 3.2))
 for axis, weights, title in zip(axes, (start, tuned), ("designer's weights", "tuned weights")):
     shown = axis.imshow(jnp.log10(visits(weights) + 1e-3), cmap="magma")

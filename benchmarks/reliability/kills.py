@@ -34,11 +34,14 @@ COMMANDS = {
     "--evaluate-every 6 --chunk 1 --evaluation-episodes 4 --final-episodes 4 --clone-rounds 1 "
     "--picture-seconds 0 --hidden 16 16 --minibatches 2",
     "eureka": "train eureka --candidates 4 --generations 12 --seeds 1 --seed 3",
-    "gui": "train gui --screens 16 --patches 32 --read-steps 60 --point-steps 24 --patch-batch 4 "
-    "--batch 2 --instructions 2 --refine-updates 20 --report-every 10 --system-fonts False",
+    "gui": "train gui --screens 16 --patches 32 --read-steps 160 --point-steps 40 --patch-batch 4 "
+    "--batch 2 --instructions 2 --report-every 10 --system-fonts False",
 }
 EARLY = 0.2
 """Share of the kills that fall into the start of a process."""
+LEAST_CHANGES = 6
+"""Up to so many changes in the folder a process may live, or it would never come beyond its start:
+the record of the run and its log are the first."""
 LIMIT = 900.0
 """Seconds after which a process is given up."""
 
@@ -76,45 +79,70 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def row_of(name: str, kills: int, seed: int, work: Path) -> dict[str, Any]:
-    """Kill one command and say what differs in the end."""
+    """Kill one command until there are `kills`, and say what differs where it came to its end."""
     work.mkdir(parents=True, exist_ok=True)
     generator = random.Random(f"{name} {seed}")
-    whole, broken = work / "whole", work / "broken"
+    whole = work / "whole"
     undisturbed = watch(start(name, whole, resume=False), whole)
     if undisturbed["code"]:
         raise RuntimeError(f"{name} ended with {undisturbed['code']}; see {whole}.log")
-    done = []
-    while len(done) < kills:
-        limits = moment(generator, undisturbed, kills)
-        process = start(name, broken, resume=bool(done))
-        done.append(watch(process, broken, **limits))
-        if done[-1]["code"] != -signal.SIGKILL:
-            break  # it had come to its end
-    last = watch(start(name, broken, resume=True), broken)
-    differ = [f"exit code {last['code']}"] if last["code"] else differences(whole, broken)
-    killed = [one for one in done if one["code"] == -signal.SIGKILL]
+    killed: list[dict[str, Any]] = []
+    differ: list[str] = []
+    rounds = 0
+    while len(killed) < kills:
+        rounds += 1
+        folder = work / f"broken-{rounds}"
+        code = kill_to_the_end(name, folder, generator, undisturbed, kills, killed)
+        differ += [f"exit code {code}"] if code else differences(whole, folder)
     before = sum(not one["saved"] for one in killed)
     return {
-        "what": f"train {name}: values that differ after {len(killed)} kills",
+        "what": f"train {name}: values that differ after {kills} kills",
         "ours": len(differ),
         "peer": None,
         "peer_name": None,
         "unit": "values",
         "ratio": None,
         "required": 0,
-        "kills": len(killed),
+        "kills": kills,
+        "runs": rounds,
         "before_the_first_checkpoint": before,
         "differing": differ[:20],
-        "notes": f"{len(differ)} values differ; {before} kills before anything was saved",
+        "notes": f"{len(differ)} values differ in {rounds} runs; {before} kills before anything "
+        "was saved",
     }
+
+
+def kill_to_the_end(
+    name: str,
+    folder: Path,
+    generator: random.Random,
+    undisturbed: dict[str, Any],
+    kills: int,
+    killed: list[dict[str, Any]],
+) -> int:
+    """Kill and resume one run until it ends by itself or all kills are done, then let it end.
+
+    Kills are added to `killed`; the exit code of the last process.
+    """
+    resume = False
+    while len(killed) < kills:
+        seen = watch(
+            start(name, folder, resume=resume), folder, **moment(generator, undisturbed, kills)
+        )
+        if seen["code"] != -signal.SIGKILL:
+            return seen["code"]
+        killed.append(seen)
+        resume = True
+    return watch(start(name, folder, resume=True), folder)["code"]
 
 
 def moment(generator: random.Random, undisturbed: dict[str, Any], kills: int) -> dict[str, Any]:
     """When to kill: seconds after the start, or changes in the folder and a moment more."""
     if generator.random() < EARLY:
         return {"seconds": generator.uniform(0.3, 1.0) * undisturbed["first_change"]}
-    changes = generator.randint(1, max(2, 2 * undisturbed["changes"] // kills))
-    return {"changes": changes, "more": generator.uniform(0.0, 0.3)}
+    changes, gap = undisturbed["changes"], undisturbed["seconds"] / undisturbed["changes"]
+    most = max(LEAST_CHANGES, 2 * changes // kills)
+    return {"changes": generator.randint(1, most), "more": generator.uniform(0.0, min(gap, 5.0))}
 
 
 def start(name: str, folder: Path, *, resume: bool) -> subprocess.Popen:
@@ -151,7 +179,10 @@ def watch(
     code = process.wait()
     saved = any(path.name[0].isdigit() for path in folder.glob("checkpoints/*"))
     saved = saved or any(folder.glob("halfway/*.npz")) or any(folder.glob("trainings/*.npz"))
-    return {"code": code, "changes": count, "first_change": first, "saved": saved}
+    spent = time.perf_counter() - began
+    return {
+        "code": code, "changes": count, "first_change": first, "saved": saved, "seconds": spent,
+    }  # fmt: skip
 
 
 def state_of(folder: Path) -> frozenset:

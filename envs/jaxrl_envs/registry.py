@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jaxrl_rewards.core import Env, InputError
+from jaxrl_rewards.core.extras import require_package
 
 Factory = str | Callable[..., Env]
 
@@ -20,6 +21,8 @@ class Entry:
     factory: Factory
     summary: str = ""
     defaults: tuple[tuple[str, Any], ...] = ()
+    needs: str = ""
+    """A package that not everybody has."""
 
 
 def _grid(layout: str, summary: str) -> Entry:
@@ -75,10 +78,12 @@ _ENTRIES: dict[str, Entry] = {
     "retarget": Entry(
         "jaxrl_envs.retarget.env:Retarget",
         "an avatar under physics that follows a headset and two controllers",
+        needs="mujoco",
     ),
     "planar-retarget": Entry(
         "jaxrl_envs.retarget.planar_env:PlanarRetarget",
         "a flat figure under physics that follows them, small enough for a laptop",
+        needs="mujoco",
     ),
     "gui-ground": Entry("jaxrl_envs.gui:GuiGround", "point at or outline an element of a screen"),
     "language-arithmetic": _language("arithmetic", "add long numbers, carries written out"),
@@ -98,9 +103,11 @@ def names() -> tuple[str, ...]:
 def make(name: str, **kwargs: Any) -> Env:
     """Make a world; `kwargs` go to its constructor.
 
-    InputError for an unknown name (with close matches) and for options the world does not have.
+    InputError for an unknown name (with close matches), for options the world does not have, and
+    where a package that it needs is missing.
     """
     entry = _entry(name)
+    check_packages(name)
     factory = entry.factory
     if isinstance(factory, str):
         module, _, attribute = factory.partition(":")
@@ -113,6 +120,13 @@ def make(name: str, **kwargs: Any) -> Env:
                 f"world {name!r} cannot be made with {sorted(kwargs)}: {error}"
             ) from error
         raise
+
+
+def check_packages(name: str) -> None:
+    """InputError, with the command that installs it, where a package is missing for a world."""
+    needs = _entry(name).needs
+    if needs:
+        require_package(needs, f"world {name!r}")
 
 
 def register(

@@ -18,7 +18,7 @@ from jaxrl_rewards.core import Box, DictSpace, Discrete, Env, EnvSpec, TimeStep,
 from jaxrl_rewards.core.spaces import flat_size
 
 
-class _Wrapper:
+class Wrapper:
     """Passes everything on to the inner world."""
 
     def __init__(self, env: Env, **changes: Any):
@@ -47,7 +47,7 @@ class TimeLimitState:
     time: Int[Array, ""]
 
 
-class TimeLimit(_Wrapper):
+class TimeLimit(Wrapper):
     """Truncates after `max_steps` steps, for worlds without a limit or with a longer one."""
 
     def __init__(self, env: Env, max_steps: int):
@@ -71,7 +71,7 @@ class TimeLimit(_Wrapper):
         return TimeLimitState(inner=inner, time=time), timestep.replace(truncated=truncated)
 
 
-class FlattenObservation(_Wrapper):
+class FlattenObservation(Wrapper):
     """Turns box, discrete (one-hot) and dict observations into one float32 vector.
 
     Parts of a dict follow each other in sorted order of their names.
@@ -114,7 +114,7 @@ class _OfFlat:
         return self.inner(_full_value(self.space, obs))
 
 
-class ScaleAction(_Wrapper):
+class ScaleAction(Wrapper):
     """Takes actions in [-1, 1] and maps them linearly to the bounds of a finite Box."""
 
     def __init__(self, env: Env):
@@ -131,7 +131,7 @@ class ScaleAction(_Wrapper):
         return self.env.step(key, state, self._centre + self._half * action, params)
 
 
-class ActionRepeat(_Wrapper):
+class ActionRepeat(Wrapper):
     """Applies each action `repeats` times, or until the episode ends; rewards and terms add up.
 
     A step counts as chosen where any of its inner steps was. In a world with `valid_actions` an

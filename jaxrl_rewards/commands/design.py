@@ -22,6 +22,7 @@ from jaxrl_rewards.reward_design.explicable.programme import HORIZONS, SLACK, TI
 MOST_PAIRS = 2048
 MOST_STEPS = 10_000
 LARGEST = 1e30
+RESULTS = ("design.csv", "design.png", "design.json")
 MOST_OF_OWN = 1e3
 """Beyond this multiple of the task's rewards, gaps that the task asks for are lost in rounding."""
 
@@ -31,10 +32,13 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     model = named(load_tabular_model(options.model, options.discount), options)
     check_goals(model, options.goals)
-    refuse_file(options.out)
+    check_out(options.out, options.overwrite)
     start = time.perf_counter()
     record, reward = design(model, options)
     write(options.out, model, record, reward, start, arguments)
+    discount = "" if options.discount == 0.95 else f" --discount {options.discount:g}"
+    table = options.out / RESULTS[0]
+    print(f"next: jaxrl-rewards train ppo --env {options.model} --reward {table}{discount}")
     return 0
 
 
@@ -53,6 +57,9 @@ def parser() -> argparse.ArgumentParser:
     _add_task_options(found)
     _add_reward_options(found)
     found.add_argument("--out", type=Path, default=Path("runs/design"), help="folder to write")
+    found.add_argument(
+        "--overwrite", action="store_true", help="replace a design that is in the folder already"
+    )
     return found
 
 
@@ -109,6 +116,16 @@ def _add_reward_options(found: argparse.ArgumentParser) -> None:
         "the least sum of absolute values, or the one that the solver finds first (default "
         "largest)",
     )
+
+
+def check_out(out: Path, overwrite: bool) -> None:
+    """InputError for a file in the folder's place, and for a folder that holds another design."""
+    refuse_file(out)
+    there = [name for name in RESULTS if (out / name).exists()]
+    if there and not overwrite:
+        raise InputError(
+            f"{out / there[0]} is there already; give another folder with --out, or --overwrite"
+        )
 
 
 def check_goals(model: TabularModel, goals: Sequence[int]) -> None:
@@ -176,6 +193,7 @@ def design(model: TabularModel, options: Any) -> tuple[dict[str, Any], np.ndarra
         "model": model.name,
         "states": model.num_states,
         "actions": model.num_actions,
+        "action_names": list(model.action_names),
         "terminal_states": np.flatnonzero(model.terminal).tolist(),
         "max_reward": largest,
         "rewarded_states": list(chosen.states),
@@ -211,7 +229,13 @@ def checked_bound(model: TabularModel, options: Any) -> float:
                 f"{name} is {size:.3g} for {model.name}; use units in which it lies between "
                 f"{1.0 / LARGEST:g} and {LARGEST:g}"
             )
-    return min(bound, MOST_OF_OWN * own)
+    if bound > MOST_OF_OWN * own:
+        raise InputError(
+            f"--max-reward is {bound:g}, but it may be at most {MOST_OF_OWN:g} times the largest "
+            f"|R| of {model.name}, which is {own:g}: beyond it the task is lost in rounding; give "
+            f"at most {MOST_OF_OWN * own:g}"
+        )
+    return bound
 
 
 def checked_design(
@@ -273,7 +297,7 @@ def write(
     short = record["not_informative"][-1]
     if short <= ENOUGH * record["max_reward"]:
         print("the best action's advantage shows at every horizon; more states would not help")
-    print(f"results in {out}: design.csv, design.png, design.json")
+    print(f"results in {out}: {', '.join(RESULTS)}")
 
 
 def draw(path: Path, model: TabularModel, reward: np.ndarray, states: int) -> None:

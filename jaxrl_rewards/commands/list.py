@@ -8,30 +8,77 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxrl_rewards.commands.describe import describe_world, quantities_text, terms_of
+from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.json_files import read_json
+
+SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "study_results.json"
+"""What the studies last measured, for installations without the checkout's results."""
+KEPT = (
+    "verdict", "root_key", "measured", "required", "interval", "missed", "seeds", "seconds",
+    "date", "command", "commit", "hardware", "second_key",
+)  # fmt: skip
+"""Fields of a study's record that are listed."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the tables, or everything as JSON with `--json`."""
+    """Print the tables, or everything as JSON with `--json`; or all about one world."""
     parser = argparse.ArgumentParser(
         prog="jaxrl-rewards list",
         description="The systems that are here, the worlds, and what each study last measured.",
     )
+    parser.add_argument("world", nargs="?", help="a world: its spaces, reward terms and recipe")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument(
+        "--quantities",
+        metavar="WORLD",
+        help="what a reward program may read in this world, and how programs are written",
+    )
     parser.add_argument(
         "--results",
         type=Path,
         default=None,
         help="folder with study-*.json files (searched recursively); by default the checkout's "
-        "benchmarks/results and ./runs",
+        "benchmarks/results and ./runs, or the results that came with the package",
     )
     options = parser.parse_args(arguments)
+    if options.quantities is not None:
+        print(_quantities(options.quantities, options.json))
+        return 0
+    if options.world is not None:
+        found = describe_world(options.world)
+        print(json.dumps(found, indent=2) if options.json else world_text(found))
+        return 0
     report = collect(options.results)
     if options.json:
         print(json.dumps(report, indent=2))
     else:
         _print(report)
     return 0
+
+
+def _quantities(name: str, as_json: bool) -> str:
+    if not as_json:
+        return quantities_text(name)
+    return json.dumps(describe_world(name)["quantities"], indent=2)
+
+
+def world_text(world: dict[str, Any]) -> str:
+    """All about one world, for people."""
+    lines = [f"{world['name']}: {world['summary']}", "", world["about"], "", "reward terms:"]
+    width = max((len(term["name"]) for term in world["terms"]), default=0) + 2
+    for term in world["terms"]:
+        lines.append(f"  {term['name']:<{width}}weight {term['weight']:<8}{term['text']}")
+    if world["preset"] is None:
+        lines += ["", "recipe: none; `train ppo` starts from PPO's own defaults"]
+    else:
+        told = ", ".join(f"{key} {value}" for key, value in world["preset"].items())
+        lines += ["", f"recipe (the defaults of `train ppo --env {world['name']}`): {told}"]
+    if world["quantities"]:
+        names = ", ".join(world["quantities"])
+        lines += ["", f"reward programs may read: {names}", "explained by: "]
+        lines[-1] += f"jaxrl-rewards list --quantities {world['name']}"
+    return "\n".join(lines)
 
 
 def collect(results: Path | None = None) -> dict[str, Any]:
@@ -52,26 +99,7 @@ def collect(results: Path | None = None) -> dict[str, Any]:
             "worlds": list(study.worlds),
             "claims": list(study.claims),
             "status": status(last),
-            "last": None
-            if last is None
-            else {
-                key: last.get(key)
-                for key in (
-                    "verdict",
-                    "root_key",
-                    "measured",
-                    "required",
-                    "interval",
-                    "missed",
-                    "seeds",
-                    "seconds",
-                    "date",
-                    "command",
-                    "commit",
-                    "hardware",
-                    "second_key",
-                )
-            },  # fmt: skip
+            "last": None if last is None else {key: last.get(key) for key in KEPT},
         }
     return {"systems": systems, "worlds": worlds.describe()}
 
@@ -96,7 +124,7 @@ def last_results(folder: Path | None = None) -> dict[str, dict[str, Any]]:
     """The newest `study-*.json` per slug below `folder`, else below the usual places."""
     checkout = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
     roots = [folder] if folder is not None else [checkout, Path("runs")]
-    found: dict[str, dict[str, Any]] = {}
+    found = {} if folder is not None or checkout.is_dir() else shipped_results()
     for root in roots:
         for path in sorted(root.rglob("study-*.json")) if root.is_dir() else []:
             try:
@@ -107,6 +135,14 @@ def last_results(folder: Path | None = None) -> dict[str, dict[str, Any]]:
             if slug not in found or date >= found[slug]["date"]:
                 found[slug] = record
     return found
+
+
+def shipped_results() -> dict[str, dict[str, Any]]:
+    """The results that came with the package, by slug; none where the file cannot be read."""
+    try:
+        return read_json(SHIPPED, dict)
+    except ValueError:
+        return {}
 
 
 def _print(report: dict[str, Any]) -> None:
@@ -127,8 +163,16 @@ def _print(report: dict[str, Any]) -> None:
     table = Table(title="worlds")
     table.add_column("name")
     table.add_column("what it is", overflow="fold")
-    worlds = report["worlds"]
-    rows = worlds.items() if isinstance(worlds, dict) else [(w["name"], w) for w in worlds]
-    for name, world in rows:
-        table.add_row(name, world if isinstance(world, str) else str(world.get("summary", "")))
+    table.add_column("reward terms and weights", overflow="fold")
+    for name, world in report["worlds"].items():
+        table.add_row(name, world, _terms(name))
     console.print(table)
+    console.print("all about one: jaxrl-rewards list WORLD", highlight=False)
+
+
+def _terms(name: str) -> str:
+    """A world's reward terms in a line; where it needs a package that is missing, which one."""
+    try:
+        return ", ".join(f"{term} {weight}" for term, weight in terms_of(name).items())
+    except InputError as error:
+        return str(error).split(",")[0].split(";")[0]

@@ -16,6 +16,8 @@ def main(arguments: Sequence[str]) -> int:
 
     `--quick` takes the study's small sizes, which other flags may change again.
     """
+    from jaxrl_envs.registry import check_packages
+
     from jaxrl_rewards.studies import get, registry
     from jaxrl_rewards.studies.shared.sizes import changed
 
@@ -33,6 +35,8 @@ def main(arguments: Sequence[str]) -> int:
     rest = [argument for argument in rest if argument != "--quick"]
     default = changed(study.config, dict(study.quick)) if small else study.config
     out, config = split_out(rest, default, slug, study)
+    for world in study.worlds:
+        check_packages(world)
     from jaxrl_rewards.studies.reproduce import reproduce
 
     reproduce(study, config, out_dir=out, command=command)

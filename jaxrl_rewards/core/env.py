@@ -2,15 +2,23 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Protocol, runtime_checkable
 
 import jax
 
 from jaxrl_rewards.core.records import TimeStep
 from jaxrl_rewards.core.spaces import Space
 
-StateT = TypeVar("StateT")
-ParamsT = TypeVar("ParamsT")
+if TYPE_CHECKING:  # `Env` alone means a world of any state and params
+    from typing_extensions import TypeVar
+
+    StateT = TypeVar("StateT", default=Any)
+    ParamsT = TypeVar("ParamsT", default=Any)
+else:
+    from typing import TypeVar
+
+    StateT = TypeVar("StateT")
+    ParamsT = TypeVar("ParamsT")
 
 
 @dataclasses.dataclass(frozen=True)

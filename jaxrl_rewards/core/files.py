@@ -20,14 +20,14 @@ TEMPORARY = ".jaxrl-"
 _LONGEST_SHOWN = 160
 
 
-def refuse_file(folder: str | os.PathLike) -> None:
+def refuse_file(folder: str | os.PathLike[str]) -> None:
     """InputError where a folder is wanted and a file stands, before any work is done for it."""
     with _told(f"{shown_path(folder)} cannot be used"):
         if Path(folder).exists() and not Path(folder).is_dir():
             raise InputError(f"{shown_path(folder)} is a file; give a folder for the results")
 
 
-def make_folder(folder: str | os.PathLike) -> Path:
+def make_folder(folder: str | os.PathLike[str]) -> Path:
     """Make `folder` and those above it; InputError in one sentence where that is not possible."""
     with _told(f"{shown_path(folder)} cannot be made"):
         try:
@@ -40,7 +40,9 @@ def make_folder(folder: str | os.PathLike) -> Path:
 
 
 @contextlib.contextmanager
-def writing(path: str | os.PathLike, by: str | os.PathLike | None = None) -> Iterator[None]:
+def writing(
+    path: str | os.PathLike[str], by: str | os.PathLike[str] | None = None
+) -> Iterator[None]:
     """A `WriteError`, one sentence with `path`, in place of what the operating system raises.
 
     With `by`, only what it says of that file, or of none.
@@ -71,7 +73,7 @@ def _told(what: str) -> Iterator[None]:
         ) from error
 
 
-def shown_path(path: str | os.PathLike) -> str:
+def shown_path(path: str | os.PathLike[str]) -> str:
     """A path for a message; the middle of a very long one is left out."""
     text = os.fspath(path)
     half = _LONGEST_SHOWN // 2
@@ -79,7 +81,7 @@ def shown_path(path: str | os.PathLike) -> str:
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path` in one step.
 
     The suffix is kept, so that writers which choose a format by suffix work. If the body raises,
@@ -134,7 +136,7 @@ def lock_file(handle: int, *, wait: bool = True) -> bool:
     return True
 
 
-def sweep_temporary(folder: str | os.PathLike) -> int:
+def sweep_temporary(folder: str | os.PathLike[str]) -> int:
     """Remove temporary files of `atomic_path` in `folder` whose process is gone; how many."""
     removed = 0
     for path in Path(folder).glob(f"{TEMPORARY}*"):
@@ -149,18 +151,18 @@ def sweep_temporary(folder: str | os.PathLike) -> int:
     return removed
 
 
-def atomic_write_bytes(path: str | os.PathLike, data: bytes) -> None:
+def atomic_write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write `data` to `path` through a temporary file and a rename."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
-def atomic_write_text(path: str | os.PathLike, text: str) -> None:
+def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` as UTF-8 to `path` through a temporary file and a rename."""
     atomic_write_bytes(path, text.encode("utf-8"))
 
 
-def atomic_write_json(path: str | os.PathLike, value: Any, **kwargs: Any) -> None:
+def atomic_write_json(path: str | os.PathLike[str], value: Any, **kwargs: Any) -> None:
     """Write `value` as indented JSON to `path`; NaN and infinities become null."""
     text = json.dumps(jsonable(value), indent=2, allow_nan=False, **kwargs)
     atomic_write_text(path, text + "\n")

@@ -16,7 +16,7 @@ LIMIT_BYTES = 1 << 25
 
 
 def read_json(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     kind: type | None = None,
     *,
     needs: tuple[str, ...] = (),

@@ -28,7 +28,7 @@ _PIECE = 1 << 20
 
 
 def read_npz(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     names: Sequence[str] | None = None,
     *,
     optional: Sequence[str] = (),

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxrl_rewards.core.pytree import record
+from jaxrl_rewards.core.pytree import Record, record
 
 PyTree = Any
 
 
 @record
-class TimeStep:
+class TimeStep(Record):
     """What a world shows after `reset` or `step`. All leaves unbatched; batch with `vmap`."""
 
     obs: PyTree
@@ -47,7 +47,7 @@ class TimeStep:
 
 
 @record
-class Trajectories:
+class Trajectories(Record):
     """Sequences of decisions, from whatever collected them; leaves `[*lead, T, ...]`.
 
     `lead` is `(B,)` worlds, `(P, G)` prompts and the answers to each, or `(queries, n)`. Position

@@ -101,7 +101,7 @@ def continuing_transition(transition: np.ndarray, terminal: np.ndarray | None) -
     return np.where(ends[:, None, None] | ends[None, None, :], 0.0, transition)
 
 
-def load_tabular_model(path: str | os.PathLike, discount: float) -> TabularModel:
+def load_tabular_model(path: str | os.PathLike[str], discount: float) -> TabularModel:
     """Read a simulator's tables from an `.npz` with `T`, `R`, `init` and `terminal`.
 
     `T` `[S, A, S]`, `R` `[S, A]`, `init` `[S]`, `terminal` bool `[S]` or the number(s) of the
@@ -120,7 +120,7 @@ def load_tabular_model(path: str | os.PathLike, discount: float) -> TabularModel
     )
 
 
-def save_tabular_model(path: str | os.PathLike, model: TabularModel) -> None:
+def save_tabular_model(path: str | os.PathLike[str], model: TabularModel) -> None:
     """Write what `load_tabular_model` reads."""
     from jaxrl_rewards.core.files import atomic_path
 

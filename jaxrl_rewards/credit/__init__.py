@@ -27,6 +27,8 @@ from jaxrl_rewards.credit.process import (
     prompt_filter,
 )
 from jaxrl_rewards.credit.provers import (
+    Beam,
+    Quality,
     beam_select,
     best_of_k_q,
     effective_reward,
@@ -60,6 +62,8 @@ from jaxrl_rewards.credit.step_values import (
 )
 
 __all__ = [
+    "Beam",
+    "Quality",
     "Credit",
     "TokenDump",
     "TreeValues",

@@ -83,7 +83,7 @@ class TokenDump:
 
 
 def read_token_dump(
-    path: str | os.PathLike, *, group_size: int | None = None, length: int | None = None
+    path: str | os.PathLike[str], *, group_size: int | None = None, length: int | None = None
 ) -> TokenDump:
     """Read a `.jsonl` or `.npz` file of responses.
 
@@ -138,7 +138,7 @@ def read_token_dump(
     return TokenDump(batch=batch, ref_log_prob=ref, scores=scores, group_names=names)
 
 
-def write_token_dump(path: str | os.PathLike, dump: TokenDump) -> None:
+def write_token_dump(path: str | os.PathLike[str], dump: TokenDump) -> None:
     """Write `dump` so that `read_token_dump` gives it back; the suffix chooses the format."""
     file, batch = Path(path), dump.batch
     columns = {

@@ -31,8 +31,8 @@ def gae(
     next_values: Float[Array, "T"],
     terminated: Float[Array, "T"],
     truncated: Float[Array, "T"],
-    discount: Float[Array, ""],
-    trace_decay: Float[Array, ""],
+    discount: Float[Array, ""] | float,
+    trace_decay: Float[Array, ""] | float,
     mask: Float[Array, "T"] | None = None,
 ) -> tuple[Float[Array, "T"], Float[Array, "T"]]:
     """`(advantages, returns)` (Schulman et al. 2016, arXiv 1506.02438, eq. 16).
@@ -71,8 +71,8 @@ def lambda_returns(
     next_values: Float[Array, "T"],
     terminated: Float[Array, "T"],
     truncated: Float[Array, "T"],
-    discount: Float[Array, ""],
-    trace_decay: Float[Array, ""],
+    discount: Float[Array, ""] | float,
+    trace_decay: Float[Array, ""] | float,
     mask: Float[Array, "T"] | None = None,
 ) -> Float[Array, "T"]:
     """λ-returns `G_t = r_t + γ (1 − terminated_t) [(1 − λ_t) V(s'_t) + λ_t G_{t+1}]`.
@@ -110,8 +110,8 @@ def token_gae(
     rewards: Float[Array, "T"],
     values: Float[Array, "T"],
     mask: Float[Array, "T"],
-    discount: Float[Array, ""],
-    trace_decay: Float[Array, ""],
+    discount: Float[Array, ""] | float,
+    trace_decay: Float[Array, ""] | float,
 ) -> tuple[Float[Array, "T"], Float[Array, "T"]]:
     """`(advantages, returns)` over the tokens of one response, forced tokens skipped.
 

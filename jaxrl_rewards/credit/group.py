@@ -200,7 +200,7 @@ def rloo_advantages(
 
 
 def reinforce_plus_plus(
-    rewards: Float[Array, "B T"], mask: Float[Array, "B T"], discount: Float[Array, ""]
+    rewards: Float[Array, "B T"], mask: Float[Array, "B T"], discount: Float[Array, ""] | float
 ) -> tuple[Float[Array, "B T"], Float[Array, "B T"]]:
     """`(advantages, returns)`: discounted return per token, cut by the mask, whitened over all
     tokens of the batch (REINFORCE++, arXiv 2501.03262)."""

@@ -27,7 +27,7 @@ def token_rewards(
     log_prob: Float[Array, "T"],
     ref_log_prob: Float[Array, "T"],
     mask: Float[Array, "T"],
-    coefficient: Float[Array, ""],
+    coefficient: Float[Array, ""] | float,
 ) -> Float[Array, "T"]:
     """`r_t = score·1[t = last] − β (log π − log π_ref)_t` on the tokens of the mask, else 0."""
     keep = mask > 0
@@ -38,7 +38,7 @@ def token_rewards(
 
 
 def adaptive_coefficient(
-    coefficient: Float[Array, ""],
+    coefficient: Float[Array, ""] | float,
     kl: Float[Array, ""],
     target: float,
     horizon: float,

@@ -11,6 +11,7 @@ from jaxrl_rewards.learners.group import (
     outcome,
 )
 from jaxrl_rewards.learners.grpo import GRPOConfig, GRPOHParams, make_grpo
+from jaxrl_rewards.learners.learning_terms import bonus_parts, make_ppo_with_learning_terms
 from jaxrl_rewards.learners.ppo import PPOConfig, PPOHParams, make_ppo
 from jaxrl_rewards.learners.presets import PRESETS, Preset, preset
 from jaxrl_rewards.learners.tunable import tunable
@@ -30,10 +31,12 @@ __all__ = [
     "Partner",
     "Preset",
     "Scorer",
+    "bonus_parts",
     "make_fit",
     "make_group",
     "make_grpo",
     "make_ppo",
+    "make_ppo_with_learning_terms",
     "one_seed",
     "outcome",
     "preset",

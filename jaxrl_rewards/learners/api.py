@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import jax
 from jaxtyping import Array, Int
 
-from jaxrl_rewards.core import record
+from jaxrl_rewards.core import Record, record
 
 Metrics = dict[str, Array]
 
 
 @record
-class LearnerState:
+class LearnerState(Record):
     """Everything of a run that changes; so save, resume, shard and vmap need no learner code."""
 
     params: Any

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from jaxrl_rewards.core import record
+from jaxrl_rewards.core import Record, record
 from jaxrl_rewards.core.mesh import shard_batch
 from jaxrl_rewards.learners.api import Learner, LearnerState, Metrics
 from jaxrl_rewards.learners.hparams import at_step
@@ -27,7 +27,7 @@ BatchOf = Callable[[jax.Array, Any, Any], Any]
 
 
 @record
-class FitHParams:
+class FitHParams(Record):
     """Sweepable numbers; every leaf may be an array with a `vmap` axis, or a schedule."""
 
     data: Any = ()

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from jaxrl_rewards.core import Env, Trajectories, record
+from jaxrl_rewards.core import Env, Record, Trajectories, record
 from jaxrl_rewards.credit.group import reward_spread
 from jaxrl_rewards.credit.outcome import Credit, answer_scores, group_relative
 from jaxrl_rewards.learners.acting import acting, actor_policy, unrolled, valid_actions
@@ -73,21 +73,33 @@ class GroupConfig:
     """Passes over the answers per update (the paper's inner steps)."""
     num_minibatches: int = 1
     """Parts of each pass, of whole prompts, shuffled; must divide num_prompts."""
+    num_microbatches: int = 1
+    """Parts in which a minibatch is computed, one after the other: memory holds the activations of
+    one, the gradient is the whole minibatch's. Must divide its prompts; more than 1 costs a further
+    forward pass."""
     hidden: tuple[int, ...] = (64, 64)
     """Hidden widths of the default policy."""
     activation: str = "tanh"
     """Activation of the default policy."""
 
     def __post_init__(self):
-        at_least_one(self, "num_prompts", "group_size", "num_epochs", "num_minibatches")
+        at_least_one(
+            self, "num_prompts", "group_size", "num_epochs", "num_minibatches", "num_microbatches"
+        )
         if self.num_prompts % self.num_minibatches:
             raise ValueError(
                 f"num_minibatches={self.num_minibatches} must divide num_prompts={self.num_prompts}"
             )
+        prompts = self.num_prompts // self.num_minibatches
+        if prompts % self.num_microbatches:
+            raise ValueError(
+                f"num_microbatches={self.num_microbatches} must divide a minibatch's {prompts} "
+                "prompts"
+            )
 
 
 @record
-class GroupHParams:
+class GroupHParams(Record):
     """Sweepable numbers; every leaf may be an array with a `vmap` axis, or a schedule."""
 
     env_params: Any
@@ -95,7 +107,8 @@ class GroupHParams:
     clip_low: Any = 0.2
     clip_high: Any = 0.2
     kl_coefficient: Any = 0.04
-    """β of the divergence to the reference policy, added to the loss; 0 switches it off."""
+    """β of the divergence to the reference policy, added to the loss. 0 switches it off and still
+    measures the divergence; None does without a reference: none is kept, none is evaluated."""
     temperature: Any = 1.0
     """Of the policy, when sampling and in every log-probability: divides categorical logits and
     multiplies a Gaussian's variance. Above 0."""
@@ -145,7 +158,8 @@ def make_group(
       partner: a model that learns beside the policy.
       initial_params: sets `hparams.initial_params`.
 
-    The state's `models` hold "reference" (the initial policy) and, with one, "partner".
+    The state's `models` hold "reference" (the initial policy, unless `kl_coefficient` is None) and,
+    with one, "partner".
     TypeError for a part that is no function, or gives something else.
     """
     _check_parts(sample=sample, score=score, credit=credit, loss=loss, aggregate=aggregate)
@@ -169,7 +183,10 @@ def make_group(
         played = _judgeable(sample(key, policy, now.env_params), env)
         reward, keep = _scored(score(played, state.models, now), played)
         advantage = _credited(credit(played, reward, keep, now), played)
-        reference = log_probs(state.models["reference"], network, head, played, now.temperature)
+        reference = ()
+        if now.kl_coefficient is not None:
+            initial = state.models["reference"]
+            reference = log_probs(initial, network, head, played, now.temperature)
         batch = GroupBatch(played=played, advantage=advantage, keep=keep, reference=reference)
         params, opt_state, refused, metrics = learn(jax.random.fold_in(key, 1), state, batch, now)
         models = state.models
@@ -196,11 +213,14 @@ def _first_state(
     optimiser: optax.GradientTransformation,
     partner: Partner | None,
 ) -> LearnerState:
-    """Fresh or given parameters, their copy as the reference, and the partner's model."""
+    """Fresh or given parameters, their copy as the reference where one is used, and the partner's
+    model."""
     key_params, key_run = jax.random.split(key)
     params = hparams.initial_params
     params = network.init(key_params) if params is None else params
-    models = {"reference": jax.tree.map(jnp.copy, params)}
+    models = {}
+    if hparams.kl_coefficient is not None:
+        models["reference"] = jax.tree.map(jnp.copy, params)
     if partner is not None:
         models["partner"] = partner.init(jax.random.fold_in(key_params, 1), params)
     return LearnerState(
@@ -297,14 +317,15 @@ def _credited(advantage: Any, played: Trajectories) -> Array:
 
 
 @record
-class GroupBatch:
+class GroupBatch(Record):
     """Answers with their credit; leaves `[P, G, ...]`."""
 
     played: Trajectories
     advantage: Float[Array, "P G T"]
     keep: Bool[Array, "P"]
-    reference: Float[Array, "P G T K"]
-    """Log-probabilities of the action's components under the reference policy."""
+    reference: Any
+    """Log-probabilities `[P, G, T, K]` of the action's components under the reference policy; ()
+    without one."""
 
 
 def passes_over_answers(
@@ -316,11 +337,15 @@ def passes_over_answers(
 ) -> Callable[..., tuple[Any, Any, Array, Metrics]]:
     """`(key, state, batch, now) -> (params, opt_state, refused steps, metrics)`."""
 
+    def gradient(params: Any, part: GroupBatch, now: Any) -> tuple[Any, Metrics]:
+        if config.num_microbatches == 1:
+            loss = jax.grad(group_loss, has_aux=True)
+            return loss(params, part, network, head, objective, now)
+        return summed_gradient(params, part, network, head, objective, now, config.num_microbatches)
+
     def minibatch_step(carry: tuple, part: GroupBatch, now: Any) -> tuple[tuple, Metrics]:
         params, opt_state, refused = carry
-        grads, metrics = jax.grad(group_loss, has_aux=True)(
-            params, part, network, head, objective, now
-        )
+        grads, metrics = gradient(params, part, now)
         own = jnp.any(part.played.own)
         kept = jnp.any(part.played.own & part.keep[:, None, None])
         step = guarded_step(
@@ -364,13 +389,51 @@ def group_loss(
     return token_objective(log_prob, batch, objective, now)
 
 
+def summed_gradient(
+    params: Any,
+    batch: GroupBatch,
+    network: ActorCritic,
+    head: ActionHead,
+    objective: Objective,
+    now: Any,
+    count: int,
+) -> tuple[Any, Metrics]:
+    """The gradient of `group_loss`, part by part; exact for every loss and aggregate.
+
+    All log-probabilities come first, then the loss's slope in them with the whole batch in view,
+    then each part's pull on the parameters.
+    """
+    parts = jax.tree.map(lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:]), batch)
+
+    def told(params: Any, part: GroupBatch) -> Float[Array, "P G T K"]:
+        return log_probs(params, network, head, part.played, now.temperature)
+
+    log_prob = jax.lax.map(lambda part: told(params, part), parts)
+    whole = log_prob.reshape(-1, *log_prob.shape[2:])
+    slope, metrics = jax.grad(token_objective, has_aux=True)(whole, batch, objective, now)
+
+    def add(total: Any, inputs: tuple[GroupBatch, Array]) -> tuple[Any, None]:
+        part, pull = inputs
+        _, back = jax.vjp(lambda params: told(params, part), params)
+        return jax.tree.map(lambda sum, more: sum + more, total, back(pull)[0]), None
+
+    wide = jax.tree.map(
+        lambda p: jnp.zeros(p.shape, jnp.promote_types(p.dtype, jnp.float32)), params
+    )
+    grads, _ = jax.lax.scan(add, wide, (parts, slope.reshape(log_prob.shape)))
+    return jax.tree.map(lambda grad, p: grad.astype(p.dtype), grads, params), metrics
+
+
 def token_objective(
     log_prob: Float[Array, "P G T K"],
     batch: GroupBatch,
     objective: Objective,
     now: Any,
 ) -> tuple[Float[Array, ""], Metrics]:
-    """The same from given log-probabilities; an action's components are tokens of one row."""
+    """The same from given log-probabilities; an action's components are tokens of one row.
+
+    The metric `kl` is there with a reference only.
+    """
     played = batch.played
     own = played.own & batch.keep[:, None, None]
 
@@ -388,16 +451,18 @@ def token_objective(
         mask,
         (now.clip_low, now.clip_high),
     )
-    divergence = kl_estimate(rows(log_prob), rows(batch.reference), objective.kl, mask)
     policy = objective.aggregate(tokens.loss, mask)
-    penalty = objective.aggregate(divergence, mask)
     told = policy_metrics(tokens, mask)
-    return policy + now.kl_coefficient * penalty, {
+    metrics = {
         "policy_loss": policy,
-        "kl": penalty,
         "clip_fraction": told["clip_fraction"],
         "approx_kl": told["approx_kl"],
     }
+    if now.kl_coefficient is None:
+        return policy, metrics
+    divergence = kl_estimate(rows(log_prob), rows(batch.reference), objective.kl, mask)
+    penalty = objective.aggregate(divergence, mask)
+    return policy + now.kl_coefficient * penalty, {**metrics, "kl": penalty}
 
 
 def log_probs(

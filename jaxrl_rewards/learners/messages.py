@@ -10,7 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxrl_rewards.core import record
+from jaxrl_rewards.core import Record, record
 from jaxrl_rewards.learners.api import Learner
 from jaxrl_rewards.learners.from_host import takes_from_host
 from jaxrl_rewards.learners.ppo import PPOConfig, PPOHParams, make_ppo
@@ -18,7 +18,7 @@ from jaxrl_rewards.reward_models.messages import MessageReward
 
 
 @record
-class MessageHParams:
+class MessageHParams(Record):
     """Numbers of `make_message_ppo`, float32 scalars."""
 
     ppo: PPOHParams

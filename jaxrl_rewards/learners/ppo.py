@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrl_rewards.core import Env, EnvSpec, Trajectories, record
+from jaxrl_rewards.core import Env, EnvSpec, Record, Trajectories, record
 from jaxrl_rewards.credit.gae import gae
 from jaxrl_rewards.learners.acting import acting, actor_critic_policy, valid_actions
 from jaxrl_rewards.learners.action_head import ActionHead, action_head
@@ -68,7 +68,7 @@ class PPOConfig(CollectConfig, OptimiseConfig, NetworkConfig):
 
 
 @record
-class PPOHParams:
+class PPOHParams(Record):
     """Sweepable numbers; every leaf may be an array with a `vmap` axis, or a schedule."""
 
     env_params: Any

@@ -13,7 +13,12 @@ from jaxrl_rewards.losses.distributions import (
     DiagonalGaussian,
     TanhNormal,
     categorical_entropy,
+    categorical_log_prob,
+    log_softmax,
     masked_categorical,
+    normal_log_prob,
+    tanh_log_derivative,
+    tanh_normal_log_prob,
 )
 from jaxrl_rewards.losses.kl import kl_estimate
 from jaxrl_rewards.losses.policy import (
@@ -37,10 +42,13 @@ __all__ = [
     "TanhNormal",
     "TokenLosses",
     "categorical_entropy",
+    "categorical_log_prob",
     "clipped_importance",
     "clipped_surrogate",
     "kl_estimate",
+    "log_softmax",
     "masked_categorical",
+    "normal_log_prob",
     "normed_sum",
     "policy_metrics",
     "score_function",
@@ -48,6 +56,8 @@ __all__ = [
     "sequence_sum",
     "sequence_surrogate",
     "soft_gate",
+    "tanh_log_derivative",
+    "tanh_normal_log_prob",
     "token_mean",
     "value_loss",
 ]

@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxrl_rewards.core import record, static_field
+from jaxrl_rewards.core import Record, record, static_field
 
 
 @record
-class RewardOutput:
+class RewardOutput(Record):
     """What a reward says of one step."""
 
     total: Float[Array, ""]
@@ -30,7 +30,7 @@ class RewardOutput:
     applicable: dict[str, Bool[Array, ""]]
 
 
-class Reward:
+class Reward(Record):
     """Base of all rewards. Subclass `RewardTerm` (a named term), not this."""
 
     __array_ufunc__ = None  # so that NumPy numbers on the left leave the product to the reward
@@ -165,17 +165,21 @@ class WeightedSum(Reward):
     def combine(self, terms: dict[str, Array], applicable: dict[str, Array]) -> Array:
         """`Σ weight_i · terms_i` over the applicable terms; any batch shape.
 
-        TypeError where a weight is a schedule that nobody has resolved.
+        NaN where a term that applies is not finite, whatever its weight; weights then have
+        derivative 0 there, not NaN, so that one broken step spoils no gradient. TypeError where a
+        weight is a schedule that nobody has resolved.
         """
-        total = jnp.zeros((), jnp.float32)
+        total, sound = jnp.zeros((), jnp.float32), jnp.ones((), bool)
         for name, weight in zip(self.names, self.weights, strict=True):
             if hasattr(weight, "is_schedule"):
                 raise TypeError(
                     f"the weight of {name!r} is a schedule; say at which update: reward.at(step), "
                     "or resolve_schedules(params, step) for a world's params"
                 )
-            total = total + weight * jnp.where(applicable[name], terms[name], 0.0)
-        return total
+            finite = jnp.isfinite(terms[name])
+            sound = sound & (finite | ~applicable[name])
+            total = total + weight * jnp.where(applicable[name] & finite, terms[name], 0.0)
+        return jnp.where(sound, total, jnp.nan)
 
     def at(self, step: Array | int) -> WeightedSum:
         """This sum with scheduled weights replaced by their values at `step`."""

@@ -18,7 +18,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrl_rewards.core import record
+from jaxrl_rewards.core import Record, record
 from jaxrl_rewards.core.errors import require
 from jaxrl_rewards.core.rotations import quat_angle_between
 
@@ -26,7 +26,7 @@ Number = float | Float[Array, ""]
 
 
 @record
-class ImitationWeights:
+class ImitationWeights(Record):
     """Weights v and sharpness k of the retargeting reward; every number is a leaf."""
 
     imitation: Number = 0.7

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxrl_rewards.core import record, static_field
+from jaxrl_rewards.core import Record, record, static_field
 from jaxrl_rewards.rewards import imitation as functions
 from jaxrl_rewards.rewards.base import RewardTerm, WeightedSum, weighted_sum
 from jaxrl_rewards.rewards.imitation import ImitationWeights, exponential_kernel
@@ -27,7 +27,7 @@ def _number(value: float) -> Any:
 
 
 @record
-class Tracking:
+class Tracking(Record):
     """One moment of a character beside its reference; lengths and speeds divided by its scale."""
 
     q: Float[Array, "joints"]
@@ -49,7 +49,7 @@ class Tracking:
 
 
 @record
-class Bodies:
+class Bodies(Record):
     """Positions, orientations and velocities of all bodies of a character."""
 
     pos: Float[Array, "bodies 3"]
@@ -59,7 +59,7 @@ class Bodies:
 
 
 @record
-class Sites:
+class Sites(Record):
     """Joint state of a character and its sites relative to a main site."""
 
     qpos: Float[Array, "positions"]
@@ -93,7 +93,7 @@ class _TrackingTerm(RewardTerm):
 class Pose(_TrackingTerm):
     """`exp(-k · masked mean (q - q_ref)²)` over mapped joints."""
 
-    k: Float[Array, ""] = _number(10.0)
+    k: Float[Array, ""] | float = _number(10.0)
     name: str = static_field(default="pose")
 
     def score(self, now):
@@ -106,7 +106,7 @@ class Pose(_TrackingTerm):
 class JointVelocity(_TrackingTerm):
     """`exp(-k · masked mean (q̇ - q̇_ref)²)` over mapped joints."""
 
-    k: Float[Array, ""] = _number(0.1)
+    k: Float[Array, ""] | float = _number(0.1)
     name: str = static_field(default="joint_vel")
 
     def score(self, now):
@@ -119,7 +119,7 @@ class JointVelocity(_TrackingTerm):
 class Keypoint(_TrackingTerm):
     """`exp(-k · mean ‖p - p_ref‖²)` over head, hands and feet."""
 
-    k: Float[Array, ""] = _number(100.0)
+    k: Float[Array, ""] | float = _number(100.0)
     name: str = static_field(default="keypoint")
 
     def score(self, now):
@@ -132,7 +132,7 @@ class Keypoint(_TrackingTerm):
 class KeypointVelocity(_TrackingTerm):
     """`exp(-k · mean ‖v - v_ref‖²)` over head, hands and feet."""
 
-    k: Float[Array, ""] = _number(0.1)
+    k: Float[Array, ""] | float = _number(0.1)
     name: str = static_field(default="keypoint_vel")
 
     def score(self, now):
@@ -145,7 +145,7 @@ class KeypointVelocity(_TrackingTerm):
 class Root(_TrackingTerm):
     """`exp(-k · ((h - h_ref)² + angle²))` of the root."""
 
-    k: Float[Array, ""] = _number(10.0)
+    k: Float[Array, ""] | float = _number(10.0)
     name: str = static_field(default="root")
 
     def score(self, now):
@@ -158,7 +158,7 @@ class Root(_TrackingTerm):
 class ContactMatch(_TrackingTerm):
     """`contact_reward`: feet on the ground when the reference's are."""
 
-    k: Float[Array, ""] = _number(3.0)
+    k: Float[Array, ""] | float = _number(3.0)
     name: str = static_field(default="contact")
 
     def score(self, now):
@@ -170,7 +170,7 @@ class ContactMatch(_TrackingTerm):
 class ActionSize(_TrackingTerm):
     """`action_size_reward`: small actions."""
 
-    k: Float[Array, ""] = _number(0.5)
+    k: Float[Array, ""] | float = _number(0.5)
     name: str = static_field(default="action_size")
 
     def score(self, now):
@@ -182,7 +182,7 @@ class ActionSize(_TrackingTerm):
 class ActionRate(_TrackingTerm):
     """`action_rate_reward`: steady actions."""
 
-    k: Float[Array, ""] = _number(2.0)
+    k: Float[Array, ""] | float = _number(2.0)
     name: str = static_field(default="action_rate")
 
     def score(self, now):
@@ -216,7 +216,7 @@ class BodyMatch(RewardTerm):
     The field "quat" is compared by its angle.
     """
 
-    k: Float[Array, ""]
+    k: Float[Array, ""] | float
     field: str = static_field()
     name: str = static_field()
 
@@ -248,7 +248,7 @@ def maximal_terms() -> WeightedSum:
 class SiteMatch(RewardTerm):
     """One term of `imitation_reward_relative_sites`, from `nxt.sites` and `nxt.sites_ref`."""
 
-    k: Float[Array, ""]
+    k: Float[Array, ""] | float
     part: str = static_field()
     """"qpos", "qvel", "rpos", "rquat", "rvel_rot" or "rvel_lin"."""
     name: str = static_field()
@@ -285,7 +285,7 @@ def relative_site_terms() -> WeightedSum:
 class ErrorKernel(RewardTerm):
     """`exp(-k · e)` of one entry of the dict `nxt.errors`, e.g. a DeepMimic error."""
 
-    k: Float[Array, ""]
+    k: Float[Array, ""] | float
     error: str = static_field()
     name: str = static_field()
 

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxrl_rewards.core import record
-from jaxrl_rewards.core.believable import believable
+from jaxrl_rewards.core import Record, record
+from jaxrl_rewards.core.believable import believable, within_reach
 from jaxrl_rewards.rewards.base import Reward
 
 
 @record
-class TermStatistics:
+class TermStatistics(Record):
     """Count, mean and sum of squared deviations per term, over the steps where it applied."""
 
     count: dict[str, Float[Array, ""]]
@@ -33,15 +33,15 @@ def update_term_statistics(
 ) -> TermStatistics:
     """Merge a batch of any shape (Chan et al. 1979, parallel variance); masked steps are left out.
 
-    Values that are not finite or huge (`core.believable`) are left out; where a term never applies
-    it stays as it was.
+    Values that are not finite or huge (`core.believable`) are left out, those far off all others
+    count as the farthest that is believed; where a term never applies it stays as it was.
     """
 
     def merge(count, mean, squares, value, mask):
         mask = mask & believable(value)
         n = jnp.sum(mask, dtype=jnp.float32)
         safe_n = jnp.maximum(n, 1.0)
-        value = jnp.where(mask, value, 0.0)
+        value = within_reach(jnp.where(mask, value, 0.0), count, mean, squares)
         batch_mean = jnp.sum(value) / safe_n
         batch_squares = jnp.sum(jnp.where(mask, jnp.square(value - batch_mean), 0.0))
         total = jnp.maximum(count + n, 1.0)

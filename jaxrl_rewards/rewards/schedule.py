@@ -7,11 +7,11 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrl_rewards.core import record
+from jaxrl_rewards.core import Record, record
 from jaxrl_rewards.rewards.base import Reward, WeightedSum
 
 
-class Schedule:
+class Schedule(Record):
     """A weight as a function of the update count. Its numbers are leaves."""
 
     is_schedule = True
@@ -52,10 +52,10 @@ def _fraction(step: Array | int, begin: Array, end: Array) -> Array:
 class Linear(Schedule):
     """From `start` at step `begin` to `stop` at step `end`, straight, constant outside."""
 
-    start: Float[Array, ""]
-    stop: Float[Array, ""]
-    begin: Float[Array, ""] = 0.0
-    end: Float[Array, ""] = 1.0
+    start: Float[Array, ""] | float
+    stop: Float[Array, ""] | float
+    begin: Float[Array, ""] | float = 0.0
+    end: Float[Array, ""] | float = 1.0
 
     def at(self, step: Array | int) -> Array:
         """The weight at `step`."""
@@ -71,10 +71,10 @@ class Linear(Schedule):
 class Cosine(Schedule):
     """From `start` at step `begin` to `stop` at step `end` along half a cosine."""
 
-    start: Float[Array, ""]
-    stop: Float[Array, ""]
-    begin: Float[Array, ""] = 0.0
-    end: Float[Array, ""] = 1.0
+    start: Float[Array, ""] | float
+    stop: Float[Array, ""] | float
+    begin: Float[Array, ""] | float = 0.0
+    end: Float[Array, ""] | float = 1.0
 
     def at(self, step: Array | int) -> Array:
         """The weight at `step`."""

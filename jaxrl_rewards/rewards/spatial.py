@@ -299,7 +299,7 @@ class _BoxTerm(RewardTerm):
 class GaussianPoint(_BoxTerm):
     """`gaussian_point_reward`, in [0, 1]."""
 
-    alpha: Float[Array, ""] = _number(0.5)
+    alpha: Float[Array, ""] | float = _number(0.5)
     name: str = static_field(default="gaussian_point")
 
     def score(self, pred, gt):
@@ -311,7 +311,7 @@ class GaussianPoint(_BoxTerm):
 class GaussianCoverage(_BoxTerm):
     """`gaussian_coverage_reward` without `eps`, in [0, 1]."""
 
-    alpha: Float[Array, ""] = _number(0.5)
+    alpha: Float[Array, ""] | float = _number(0.5)
     name: str = static_field(default="gaussian_coverage")
 
     def score(self, pred, gt):
@@ -323,9 +323,9 @@ class GaussianCoverage(_BoxTerm):
 class InsideGaussian(_BoxTerm):
     """`inside_gaussian_reward`, in [0, nu + gamma]."""
 
-    alpha: Float[Array, ""] = _number(0.5)
-    nu: Float[Array, ""] = _number(1.0)
-    gamma: Float[Array, ""] = _number(1.0)
+    alpha: Float[Array, ""] | float = _number(0.5)
+    nu: Float[Array, ""] | float = _number(1.0)
+    gamma: Float[Array, ""] | float = _number(1.0)
     name: str = static_field(default="inside_gaussian")
 
     def score(self, pred, gt):
@@ -337,9 +337,9 @@ class InsideGaussian(_BoxTerm):
 class FixedVariance(_BoxTerm):
     """`fixed_variance_reward` with `sigma` in pixels, in [0, nu + gamma]."""
 
-    sigma: Float[Array, ""] = _number(5.0)
-    nu: Float[Array, ""] = _number(1.0)
-    gamma: Float[Array, ""] = _number(1.0)
+    sigma: Float[Array, ""] | float = _number(5.0)
+    nu: Float[Array, ""] | float = _number(1.0)
+    gamma: Float[Array, ""] | float = _number(1.0)
     name: str = static_field(default="fixed_variance")
 
     def score(self, pred, gt):
@@ -373,7 +373,7 @@ class BoxIoU(_BoxTerm):
 class IoUHit(_BoxTerm):
     """`iou_binary_reward`, 0 or 1."""
 
-    threshold: Float[Array, ""] = _number(0.5)
+    threshold: Float[Array, ""] | float = _number(0.5)
     name: str = static_field(default="iou_hit")
 
     def score(self, pred, gt):
@@ -385,7 +385,7 @@ class IoUHit(_BoxTerm):
 class Distance(_BoxTerm):
     """`distance_reward`, at most 0; `scale` in pixels."""
 
-    scale: Float[Array, ""] = _number(1.0)
+    scale: Float[Array, ""] | float = _number(1.0)
     name: str = static_field(default="distance")
 
     def score(self, pred, gt):

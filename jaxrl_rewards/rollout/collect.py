@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrl_rewards.core import TimeStep, Trajectories, record
+from jaxrl_rewards.core import Record, TimeStep, Trajectories, record
 from jaxrl_rewards.rollout.autoreset import AutoReset
 from jaxrl_rewards.rollout.standstill import Standstill
 
@@ -53,7 +53,7 @@ class Policy(NamedTuple):
 
 
 @record
-class Worlds:
+class Worlds(Record):
     """Worlds in which a policy acts; leaves `[B, ...]`."""
 
     state: Any
@@ -179,13 +179,28 @@ def position_of(
     )
 
 
+@jax.custom_batching.custom_vmap
+def _anywhere(flags: Array) -> Array:
+    """Whether any flag is set, in any of the seeds that a `vmap` runs side by side.
+
+    One answer for all of them: under `vmap` a `cond` on it stays a branch.
+    """
+    return jnp.any(flags)
+
+
+@_anywhere.def_vmap
+def _(size: int, in_batched: list[bool], flags: Array) -> tuple[Array, bool]:
+    del size, in_batched
+    return _anywhere(flags), False
+
+
 def _value_at_cut(policy: Policy, nxt: TimeStep, decision: Decision) -> Any:
     """V of `final_obs` where a time limit cut the episode, which most steps do not need; else 0."""
     if policy.value is None:
         return ()
     cut = nxt.truncated & ~nxt.terminated
     value = jax.lax.cond(
-        jnp.any(cut),
+        _anywhere(cut),
         lambda: policy.value(nxt.final_obs, decision.carry),
         lambda: jnp.zeros_like(decision.value),
     )

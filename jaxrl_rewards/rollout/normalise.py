@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxrl_rewards.core import record
-from jaxrl_rewards.core.believable import believable
+from jaxrl_rewards.core.believable import believable, within_reach
 
 
 @record
@@ -31,8 +31,8 @@ def init_moments(example: Any) -> RunningMoments:
 def update_moments(moments: RunningMoments, batch: Any) -> RunningMoments:
     """Merge a batch with any leading axes (parallel variance, Chan et al. 1979).
 
-    Entries that are not finite, or huge, count as the current mean, so one broken world cannot
-    spoil the rest.
+    Entries that are not finite, or huge, count as the current mean, and those far off all others as
+    the farthest that is believed (`core.believable`), so one broken world cannot spoil the rest.
     """
     means, structure = jax.tree.flatten(moments.mean)
     leaves = structure.flatten_up_to(batch)
@@ -44,6 +44,7 @@ def update_moments(moments: RunningMoments, batch: Any) -> RunningMoments:
     def merge(mean, squares, values):
         values = values.astype(jnp.float32)
         values = jnp.where(believable(values), values, mean)
+        values = within_reach(values, moments.count, mean, squares)
         batch_mean = jnp.mean(values, axis=axes)
         batch_squares = jnp.sum(jnp.square(values - batch_mean), axis=axes)
         delta = batch_mean - mean

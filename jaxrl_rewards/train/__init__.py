@@ -3,33 +3,66 @@
 Modules load on first use, so that `train.compilation` can be called before jax is imported.
 """
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-_EXPORTS = {
-    "Checkpoints": "checkpoint",
-    "NonFiniteUpdates": "runner",
-    "RunResult": "runner",
-    "configure_cpu": "compilation",
-    "evaluate_policy": "evaluation",
-    "initialise": "distributed",
-    "load_params": "checkpoint",
-    "load_state": "checkpoint",
-    "make_evaluator": "evaluation",
-    "read_params": "checkpoint",
-    "run": "runner",
-    "write_params": "checkpoint",
-}
+from jaxrl_rewards.core.lazy import lazy_exports
 
-__all__ = sorted(_EXPORTS)
+if TYPE_CHECKING:
+    from jaxrl_rewards.train.chat import ChatClient
+    from jaxrl_rewards.train.chat_settings import ChatSettings
+    from jaxrl_rewards.train.checkpoint import (
+        Checkpoints,
+        load_params,
+        load_state,
+        read_params,
+        write_params,
+    )
+    from jaxrl_rewards.train.compilation import configure_cpu
+    from jaxrl_rewards.train.distributed import initialise
+    from jaxrl_rewards.train.evaluation import evaluate_policy, make_evaluator
+    from jaxrl_rewards.train.host_part import HostPart
+    from jaxrl_rewards.train.loop import NonFiniteUpdates, RunResult
+    from jaxrl_rewards.train.plots import learning_curves
+    from jaxrl_rewards.train.runner import run
 
+__all__ = [
+    "ChatClient",
+    "ChatSettings",
+    "Checkpoints",
+    "HostPart",
+    "NonFiniteUpdates",
+    "RunResult",
+    "configure_cpu",
+    "evaluate_policy",
+    "initialise",
+    "learning_curves",
+    "load_params",
+    "load_state",
+    "make_evaluator",
+    "read_params",
+    "run",
+    "write_params",
+]
 
-def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        module = importlib.import_module(f"jaxrl_rewards.train.{_EXPORTS[name]}")
-        return getattr(module, name)
-    raise AttributeError(f"module 'jaxrl_rewards.train' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        {
+            "chat": ("ChatClient",),
+            "chat_settings": ("ChatSettings",),
+            "checkpoint": (
+                "Checkpoints",
+                "load_params",
+                "load_state",
+                "read_params",
+                "write_params",
+            ),
+            "compilation": ("configure_cpu",),
+            "distributed": ("initialise",),
+            "evaluation": ("evaluate_policy", "make_evaluator"),
+            "host_part": ("HostPart",),
+            "loop": ("NonFiniteUpdates", "RunResult"),
+            "plots": ("learning_curves",),
+            "runner": ("run",),
+        },
+    )

@@ -65,6 +65,21 @@ def _complete_switches(names: set[str], arguments: Sequence[str]) -> list[str]:
     return out
 
 
+def changed_flags(values: Any, default: Any) -> list[str]:
+    """The flags, without prefixes, that turn the dataclass `default` into `values`."""
+    flags: list[str] = []
+    for field in dataclasses.fields(values):
+        now, before = getattr(values, field.name), getattr(default, field.name)
+        if now == before:
+            continue
+        if dataclasses.is_dataclass(now):
+            flags += changed_flags(now, before)
+            continue
+        many = isinstance(now, tuple | list)
+        flags += [f"--{field.name.replace('_', '-')}", *map(str, now if many else [now])]
+    return flags
+
+
 def _flags(kind: Any, prefix: str | None) -> dict[str, Any]:
     """The flags of a dataclass, nested ones included, with bool, int, float or None (another kind);
     prefix None: no prefixes."""

@@ -44,7 +44,7 @@ class Checkpoints:
     whatever is damaged in it, it is refused as a whole, and never gives other values.
     """
 
-    def __init__(self, run_dir: str | os.PathLike, *, keep: int = 3, read_only: bool = False):
+    def __init__(self, run_dir: str | os.PathLike[str], *, keep: int = 3, read_only: bool = False):
         """Open (and unless `read_only` create and tidy) the checkpoints of the run in `run_dir`.
 
         The checkpoint with the highest metric, where any has one, is kept besides the newest
@@ -336,7 +336,7 @@ def checksum(tree: PyTree) -> int | None:
 
 
 def load_state(
-    run_dir: str | os.PathLike,
+    run_dir: str | os.PathLike[str],
     learner: Any,
     hparams: Any = None,
     *,
@@ -375,7 +375,7 @@ def load_state(
         checkpoints.close()
 
 
-def load_params(run_dir: str | os.PathLike, *, which: str | int = "latest") -> PyTree:
+def load_params(run_dir: str | os.PathLike[str], *, which: str | int = "latest") -> PyTree:
     """Parameters of a checkpoint as nested dicts (lists for sequences) of NumPy arrays.
 
     Needs no learner. `which` as in `load_state`.
@@ -424,7 +424,7 @@ def abstract_state(
     )
 
 
-def write_params(path: str | os.PathLike, params: PyTree) -> None:
+def write_params(path: str | os.PathLike[str], params: PyTree) -> None:
     """Write a pytree of arrays to a compressed `.npz`; entry names are the paths, `a/b/kernel`.
 
     Raises:
@@ -440,7 +440,7 @@ def write_params(path: str | os.PathLike, params: PyTree) -> None:
         np.savez_compressed(temporary, **arrays)
 
 
-def read_params(path: str | os.PathLike, like: PyTree = None) -> PyTree:
+def read_params(path: str | os.PathLike[str], like: PyTree = None) -> PyTree:
     """Read `write_params`' file: as nested dicts, or in the structure of `like`.
 
     Raises:
@@ -478,7 +478,7 @@ def read_params(path: str | os.PathLike, like: PyTree = None) -> PyTree:
     return jax.tree_util.tree_unflatten(structure, values)
 
 
-def _open(run_dir: str | os.PathLike) -> Checkpoints:
+def _open(run_dir: str | os.PathLike[str]) -> Checkpoints:
     folder = Path(run_dir)
     if not (folder / FOLDER).is_dir():
         raise InputError(f"{folder} holds no run with checkpoints; give the folder of a run")

@@ -26,7 +26,7 @@ _held: dict[tuple[int, int], int] = {}
 
 
 @contextlib.contextmanager
-def folder_lock(folder: str | os.PathLike) -> Iterator[Path]:
+def folder_lock(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """Hold a run's folder, made where it is missing, for this process alone.
 
     The operating system gives it free when the process ends, however it ends, so that a killed run

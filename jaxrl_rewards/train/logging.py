@@ -15,6 +15,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from jaxrl_rewards.core.errors import InputError, WriteError
+from jaxrl_rewards.core.extras import require_package
 from jaxrl_rewards.core.files import atomic_write_bytes, jsonable, writing
 from jaxrl_rewards.core.json_files import parse_json
 from jaxrl_rewards.core.jsonl import JsonlWriter
@@ -44,7 +45,9 @@ class JsonlLog:
     Rows for which there is no room are kept and written with the next ones; a warning says so.
     """
 
-    def __init__(self, path: str | os.PathLike, *, position: int = 0, update: int | None = None):
+    def __init__(
+        self, path: str | os.PathLike[str], *, position: int = 0, update: int | None = None
+    ):
         """Open for appending after `position` bytes, where the last row is that of `update`; what
         stands beyond is cut off. A file that is missing, shorter or damaged is made anew of the
         rows that can be read, with a warning; InputError where it cannot be written."""
@@ -141,14 +144,11 @@ def history(rows: list[Row]) -> dict[str, np.ndarray]:
 class TensorBoardLog:
     """Scalars for TensorBoard, written by tensorboardX; seeds as their mean."""
 
-    def __init__(self, folder: str | os.PathLike, *, from_update: int = 0):
+    def __init__(self, folder: str | os.PathLike[str], *, from_update: int = 0):
         """Write to `folder`; events of updates from `from_update` on are marked as replaced."""
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError:
-            raise InputError(
-                "log 'tensorboard' needs tensorboardX: install jaxrl-rewards[log] or leave it out"
-            ) from None
+        require_package("tensorboardX", "the log 'tensorboard'")
+        from tensorboardX import SummaryWriter
+
         self._writer = SummaryWriter(os.fspath(folder), purge_step=from_update or None)
 
     def write(self, row: Row) -> None:

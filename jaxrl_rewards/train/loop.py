@@ -137,7 +137,10 @@ class Loop:
             self.state = first_state(self.learner, self.hparams, self.key, *places)
         # orbax may hand out buffers that the loop must not donate; a copy is ours for certain
         self.state = self._copy(self.state)
-        self._chunk = compile_chunk(self.learner, self.state, self.hparams, plan.length, *places)
+        if self.done < plan.total:  # a finished run that is resumed has nothing left to compute
+            self._chunk = compile_chunk(
+                self.learner, self.state, self.hparams, plan.length, *places
+            )
         jax.block_until_ready(self.state)
         self.compile_seconds = time.perf_counter() - began
         where = None if self.mesh is None else replicated(self.mesh)

@@ -15,7 +15,7 @@ MAX_PANELS = 12
 
 
 def learning_curves(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     columns: Mapping[str, np.ndarray],
     *,
     names: tuple[str, ...] = (),

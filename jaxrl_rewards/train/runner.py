@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from jaxrl_rewards.core.extras import require_package
 from jaxrl_rewards.core.mesh import replicate
 from jaxrl_rewards.train import record
 from jaxrl_rewards.train.checkpoint import FOLDER, Checkpoints
@@ -180,6 +181,8 @@ def _check(
     for name in log:
         if name not in LOGS:
             raise ValueError(f"unknown log {name!r}; choose among {LOGS}")
+    if "tensorboard" in log:
+        require_package("tensorboardX", "the log 'tensorboard'")
     if plan.vmap_hparams and plan.num_seeds is None:
         raise ValueError("vmap_hparams needs num_seeds: the length of the hyper-parameters' axis")
     if jax.process_count() > 1 and mesh is None:

@@ -325,8 +325,14 @@ def test_a_run_leaves_its_record(trained):
     assert stored["config"]["kind"] == "ppo" and stored["config"]["task"]["steps"] == 128
 
 
+def times(folder) -> dict:
+    """When each file was last written; the lock is taken by whoever looks."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {path: path.stat().st_mtime_ns for path in files}
+
+
 def test_a_run_is_not_overwritten(trained, capsys):
-    before = {path: path.stat().st_mtime_ns for path in trained.rglob("*") if path.is_file()}
+    before = times(trained)
     message = refused(capsys, "train", "ppo", "--out", trained, "--steps", 128, *SMALL)
     assert str(trained) in message and "--resume" in message.replace("resume=True", "--resume")
     different = refused(
@@ -334,12 +340,17 @@ def test_a_run_is_not_overwritten(trained, capsys):
         "--clip", 0.3, *SMALL,
     )  # fmt: skip
     assert "clip" in different
-    assert before == {p: p.stat().st_mtime_ns for p in trained.rglob("*") if p.is_file()}
+    assert before == times(trained)
+    whole = different.split("to go on with the run that is there: ")[1].strip()
+    assert whole.startswith("jaxrl-rewards train ppo ") and whole.endswith("--resume")
+    assert call(*shlex.split(whole)[1:]) == 0  # the command that is shown does go on
 
 
-def test_resume_of_a_finished_run_and_evaluate(trained, capsys, tmp_path):
+def test_resume_of_a_finished_run_and_evaluate(trained, capsys, tmp_path, monkeypatch):
     again = ("train", "ppo", "--out", trained, "--steps", 128, "--seeds", 2, "--resume", *SMALL)
-    assert call(*again) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("jaxrl_rewards.train.loop.compile_chunk", None)  # nothing is left to compute
+        assert call(*again) == 0
     capsys.readouterr()
     assert call("evaluate", trained, "--episodes", 3, "--out", tmp_path) == 0
     text = capsys.readouterr().out
@@ -372,6 +383,41 @@ def test_wrong_keys_in_a_stored_config_are_named(trained, tmp_path, capsys, chan
     for word in words:
         assert word in message
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_evaluate_refuses_options_that_mean_nothing_for_the_run(trained, tmp_path, capsys):
+    avatar = tmp_path / "avatar"
+    avatar.mkdir()
+    (avatar / "config.json").write_text(json.dumps({"config": {"kind": "retarget"}}))
+    cases = [
+        ((trained, "--data", "x"), ("--data", "a run of `train ppo`", "`train gui`")),
+        ((trained, "--motion", "x.bvh"), ("--motion", "`train retarget`")),
+        (("gui", "--episodes", 3), ("--episodes", "the pointing policy", "`train ppo`")),
+        (("gui", "--which", "best"), ("--which", "the pointing policy")),
+        (("gui", "--seed", 0), ("--seed", "the pointing policy")),
+        (("gui", "--generated", "turn:1"), ("--generated", "`train retarget`")),
+        ((avatar, "--data", "x"), ("--data", "a run of `train retarget`", "`train gui`")),
+        ((avatar, "--reward", "x.py:f"), ("--reward", "`train ppo`")),
+        ((trained, "--reward", "x.py:f"), ("trained on the world's own reward",)),
+    ]
+    before = sorted(tmp_path.rglob("*"))
+    for arguments, words in cases:
+        message = refused(capsys, "evaluate", *arguments)
+        assert all(word in message for word in words), (arguments, message)
+        assert "leave" in message
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_interrupted_run_names_the_whole_command(tmp_path, capsys, monkeypatch):
+    """With every option that was given, so that it can be copied."""
+    from jaxrl_rewards.commands import train_ppo
+
+    seen = {}
+    monkeypatch.setattr(train_ppo, "_train", lambda *given: seen.update(again=given[-1]) or 0)
+    assert call("train", "ppo", "--out", tmp_path / "a b", "--reward.alive", 2, "--clip=0.3") == 0
+    assert seen["again"] == (
+        f"jaxrl-rewards train ppo --out '{tmp_path}/a b' --reward.alive 2 --clip=0.3 --resume"
+    )
 
 
 def test_evaluate_refuses_what_is_no_run_or_no_number(trained, tmp_path, capsys):

@@ -86,6 +86,20 @@ def test_a_design_that_fails_the_check_is_not_written(tmp_path, monkeypatch, cap
     assert "no designed reward passed the check: in state 3 action 0" in shown
 
 
+def test_a_design_is_not_overwritten_unasked(tmp_path, capsys):
+    source, out = tmp_path / "chain.npz", tmp_path / "out"
+    save_tabular_model(source, chain())
+    assert call(source, "--out", out) == 0
+    before = (out / "design.csv").read_bytes()
+    capsys.readouterr()
+    assert call(source, "--out", out, "--max-reward", 2) == 2
+    assert "design.csv is there already; give another folder" in capsys.readouterr().err
+    assert (out / "design.csv").read_bytes() == before
+    assert call(source, "--out", out, "--max-reward", 2, "--overwrite") == 0
+    assert (out / "design.csv").read_bytes() != before
+    assert f"--env {source} --reward {out / 'design.csv'}" in capsys.readouterr().out
+
+
 def test_cells_of_a_grid_are_named(tmp_path):
     source, out = tmp_path / "rooms.npz", tmp_path / "out"
     save_tabular_model(source, rooms_model())
@@ -112,6 +126,7 @@ def test_cells_of_a_grid_are_named(tmp_path):
         (("line.npz", "--grid", "9", "9"), "--grid 9 9 does not fit"),
         (("line.npz", "--grid", "2", "10"), "--grid needs --actions"),
         (("line.npz", "--max-reward", "1e300"), "--max-reward is 1e+300"),
+        (("line.npz", "--max-reward", "1e5"), "at most 1000 times the largest |R| of line.npz"),
         (("line.npz", "--horizons", "1000000000"), "--horizons must be at most 10000"),
         (("large.npz",), "large.npz has 2050 pairs of state and action"),
         (("huge.npz",), "the largest |R| is 1e+300"),

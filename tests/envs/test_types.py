@@ -80,10 +80,7 @@ def test_worlds_promote_no_dtype_silently(name):
         _trace(jaxrl_envs.make(name))
 
 
-RANKS = [name for name in jaxrl_envs.names() if name not in ("gui-ground", "retarget")]
-
-
-@pytest.mark.parametrize("name", [name for name in RANKS if name != "planar-retarget"])
+@pytest.mark.parametrize("name", jaxrl_envs.names())
 def test_worlds_promote_no_rank_silently(name):
     with jax.numpy_rank_promotion("raise"):
         _trace(jaxrl_envs.make(name))

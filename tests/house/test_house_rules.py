@@ -26,7 +26,7 @@ ORDER = [
     {"studies"},
     {"cli", "commands"},
 ]
-MAY_IMPORT_WORLDS = {"studies", "cli", "commands", "envs"}
+MAY_IMPORT_WORLDS = {"studies", "cli", "commands", "envs", "__init__"}
 
 
 def files(folder: Path) -> list[Path]:

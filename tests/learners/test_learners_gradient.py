@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from jaxrl_rewards.learners.ppo import PPOConfig, make_ppo
-from tests.learners.toys import Corridor, with_weights
+from jaxrl_rewards.rewards.base import reward_term
+from tests.learners.toys import Corridor, effort, with_weights
 
 
 @pytest.mark.slow
@@ -42,6 +43,41 @@ def test_gradient_through_an_update_is_that_of_finite_differences():
     difference = (value(0.3 + step)[0] - value(0.3 - step)[0]) / (2 * step)
     assert np.isfinite(float(slope)) and abs(float(slope)) > 1e-3
     np.testing.assert_allclose(slope, difference, rtol=0.05)
+
+
+def breaks(prev, action, nxt, scale):
+    """`position`, which is not a number now and then; `scale` does the same as its weight."""
+    return jnp.where((nxt.time == 2) & (nxt.x > 0.4), jnp.nan, scale * nxt.x)
+
+
+NORMALISED = {"normalise_terms": True, "normalise_rewards": True, "normalise_observations": True}
+
+
+@pytest.mark.parametrize("normalised", [{}, NORMALISED])
+def test_a_reward_that_breaks_spoils_no_gradient(normalised):
+    """The derivative in a weight is that in a factor inside the term, on the other steps."""
+    settings = PPOConfig(
+        num_envs=8, unroll_length=8, num_epochs=1, num_minibatches=1, hidden=(8,), **normalised
+    )
+    env = Corridor()
+    learner = make_ppo(env, settings)
+
+    def with_reward(weight, scale):
+        reward = weight * reward_term(breaks, name="position", scale=scale)
+        reward = reward + 0.1 * reward_term(effort)
+        return learner.hparams.replace(env_params=env.default_params().replace(reward=reward))
+
+    state = jax.jit(learner.init)(jax.random.key(0), with_reward(1.0, 1.0))
+
+    def outer(weight, scale):
+        new, metrics = learner.update(state, with_reward(weight, scale))
+        kernel = new.params["actor"][0]["kernel"]
+        return jnp.vdot(kernel, jnp.cos(jnp.arange(kernel.size)).reshape(kernel.shape)), metrics
+
+    slopes, metrics = jax.jit(jax.grad(outer, (0, 1), has_aux=True))(1.0, 1.0)
+    assert 0.0 < float(metrics["broken"]) < 0.5 and int(metrics["skipped"]) == 0
+    assert np.isfinite(slopes).all() and slopes[0] != 0.0
+    np.testing.assert_allclose(slopes[0], slopes[1], rtol=1e-4)
 
 
 SCRIPT = """

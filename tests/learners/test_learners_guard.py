@@ -47,9 +47,9 @@ def test_grpo_ignores_answers_whose_score_is_not_finite(grpo):
     state, update, hparams = grpo
     broken = with_weights(hparams, jnp.nan).replace(kl_coefficient=jnp.float32(0))
     new, metrics = update(state, broken)
-    assert_same(new.params, state.params)
-    assert int(new.skipped) == 0
-    assert 0.0 < float(metrics["broken"]) <= 1.0
+    assert_same((new.params, new.opt_state), (state.params, state.opt_state))
+    assert float(metrics["broken"]) == 1.0
+    assert int(new.skipped) == GRPO.num_epochs  # no answer is left to learn from
 
 
 def test_grpo_refuses_a_gradient_that_is_not_finite(grpo):
@@ -134,6 +134,41 @@ def test_normalisers_survive_one_broken_number(size):
     assert float(terms.count["a"]) == 159 and 0.8 < float(terms.squares["a"]) / 159 < 1.2
     seen = normalise_observation(moments, jnp.asarray([size, 0.5]))
     assert np.isfinite(np.asarray(seen)).all() and np.abs(seen).max() <= 10
+
+
+@pytest.mark.parametrize("size", [1e3, 1e6, 1e9])
+def test_normalisers_are_not_blinded_by_numbers_far_off_all_others(size):
+    """One of 10,000 in each of three batches; among values of deviation 1, and of 1e-3."""
+    rng = np.random.default_rng(0)
+    for scale in (1.0, 1e-3):
+        moments, terms = init_moments(jnp.zeros(())), init_term_statistics(("a",))
+        for batch in range(4):
+            values = scale * rng.normal(size=10_000).astype(np.float32)
+            if batch:  # where nothing has been seen yet, nobody knows what is far
+                values[17] = size
+            applies = {"a": np.ones(values.shape, bool)}
+            moments = update_moments(moments, values)
+            terms = update_term_statistics(terms, {"a": values}, applies)
+        assert float(standard_deviation(moments)) < 2.0 * scale
+        assert float(terms.squares["a"] / terms.count["a"]) ** 0.5 < 2.0 * scale
+
+
+def test_statistics_follow_a_change_of_scale_and_rare_events():
+    """What is clipped as far off is believed soon where it stays; what is rare but regular never
+    counts as far off."""
+    rng = np.random.default_rng(0)
+    moments = init_moments(jnp.zeros(()))
+    for scale in (1.0, 1e6, 1e6, 1e6, 1e6):
+        moments = update_moments(moments, scale * rng.normal(size=5000).astype(np.float32))
+    assert float(standard_deviation(moments)) > 3e5
+    rare = np.zeros((40, 5000), np.float32)
+    rare[:, 3] = 1.0
+    for values in (rare, 1e-3 * rare, rare + 1e-3 * rng.normal(size=rare.shape)):
+        moments = init_moments(jnp.zeros(()))
+        for batch in np.asarray(values, np.float32):
+            moments = update_moments(moments, batch)
+        expected = max(float(np.std(np.asarray(values, np.float64))), 1e-4)
+        np.testing.assert_allclose(float(standard_deviation(moments)), expected, rtol=1e-3)
 
 
 @pytest.mark.parametrize("size", [np.nan, 1e12])

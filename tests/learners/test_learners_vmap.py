@@ -109,3 +109,12 @@ def test_sixteen_rewards_train_in_one_compile(ppo):
     for i in (0, 6, 15):
         alone, _ = single(key, candidates[i])
         assert_close(pick(final.params, i), alone.params, atol=1e-5)
+
+
+def test_the_value_at_a_time_limit_stays_a_branch_for_many_seeds():
+    """Under `vmap` a condition of each seed by itself would compute both sides at every step."""
+    learner = make_ppo(Corridor(), PPOConfig(num_envs=2, unroll_length=4, num_minibatches=1))
+    keys, hparams = jax.random.split(jax.random.key(0), 3), learner.hparams
+    states = jax.eval_shape(jax.vmap(learner.init, (0, None)), keys, hparams)
+    many = jax.make_jaxpr(jax.vmap(learner.update, (0, None)))(states, hparams)
+    assert str(many).count(" cond[") == 1

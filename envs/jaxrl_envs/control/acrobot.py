@@ -15,7 +15,7 @@ from jaxrl_envs.control.common import (
     step_limit,
     wrap_angle,
 )
-from jaxrl_rewards.core import Box, Discrete, EnvSpec, TimeStep, first_timestep, record
+from jaxrl_rewards.core import Box, Discrete, EnvSpec, Record, TimeStep, first_timestep, record
 from jaxrl_rewards.rewards.base import Reward, reward_term
 
 MAX_SPEED_1 = 4 * math.pi
@@ -23,7 +23,7 @@ MAX_SPEED_2 = 9 * math.pi
 
 
 @record
-class AcrobotParams:
+class AcrobotParams(Record):
     """Numbers of the task; SI units, angles in radians."""
 
     gravity: Float[Array, ""]
@@ -48,7 +48,7 @@ class AcrobotParams:
 
 
 @record
-class AcrobotState:
+class AcrobotState(Record):
     """Joint angles in [-π, π) (0 hangs down), their velocities, goal flag, steps taken."""
 
     theta_1: Float[Array, ""]

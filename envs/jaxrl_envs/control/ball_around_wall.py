@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxrl_rewards.core import Discrete, EnvSpec, TimeStep, first_timestep, record
+from jaxrl_rewards.core import Discrete, EnvSpec, Record, TimeStep, first_timestep, record
 from jaxrl_rewards.core.quantities import Quantity
 from jaxrl_rewards.rewards.base import Reward, reward_term
 
@@ -51,7 +51,7 @@ QUANTITIES = {
 
 
 @record
-class BallParams:
+class BallParams(Record):
     """Numbers of the task."""
 
     force: Float[Array, ""]
@@ -61,7 +61,7 @@ class BallParams:
 
 
 @record
-class BallState:
+class BallState(Record):
     """The physics and what the last step did."""
 
     physics: Any

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxrl_envs.control.common import finish_step, float_scalar, start_time, step_limit
-from jaxrl_rewards.core import Box, Discrete, EnvSpec, TimeStep, first_timestep, record
+from jaxrl_rewards.core import Box, Discrete, EnvSpec, Record, TimeStep, first_timestep, record
 from jaxrl_rewards.rewards.base import Reward, reward_term
 
 SUB_STEPS = 4
@@ -16,7 +16,7 @@ _DIRECTIONS = np.asarray([[0.0, 1.0], [1.0, 0.0], [0.0, -1.0], [-1.0, 0.0]], np.
 
 
 @record
-class ContinuousGridParams:
+class ContinuousGridParams(Record):
     """Numbers of the task; lengths are shares of the square's side."""
 
     start: Float[Array, "2"]
@@ -34,7 +34,7 @@ class ContinuousGridParams:
 
 
 @record
-class ContinuousGridState:
+class ContinuousGridState(Record):
     """Where the agent is and what its last move met."""
 
     position: Float[Array, "2"]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxrl_envs.control.common import finish_step, float_scalar, start_time, step_limit
-from jaxrl_rewards.core import Box, Discrete, EnvSpec, TimeStep, first_timestep, record
+from jaxrl_rewards.core import Box, Discrete, EnvSpec, Record, TimeStep, first_timestep, record
 from jaxrl_rewards.rewards.base import Reward, reward_term
 
 X_LIMIT = 2.4
@@ -17,7 +17,7 @@ ANGLE_LIMIT = 12 * 2 * math.pi / 360
 
 
 @record
-class CartPoleParams:
+class CartPoleParams(Record):
     """Numbers of the task; SI units, angles in radians."""
 
     gravity: Float[Array, ""]
@@ -37,7 +37,7 @@ class CartPoleParams:
 
 
 @record
-class CartPoleState:
+class CartPoleState(Record):
     """Cart position and velocity, pole angle and angular velocity, steps taken."""
 
     x: Float[Array, ""]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxrl_rewards.core import record
+from jaxrl_rewards.core import Record, record
 from jaxrl_rewards.rewards.base import Reward
 
 
 @record
-class GridWorldParams:
+class GridWorldParams(Record):
     """Numbers of the task."""
 
     slip: Float[Array, ""]
@@ -21,7 +21,7 @@ class GridWorldParams:
 
 
 @record
-class GridWorldState:
+class GridWorldState(Record):
     """Where the agent is and what the last move did."""
 
     cell: Int[Array, ""]

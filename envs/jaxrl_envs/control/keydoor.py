@@ -11,7 +11,16 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxrl_envs.control.common import finish_step, float_scalar, start_time, step_limit
 from jaxrl_envs.control.keydoor_map import RoomMap
 from jaxrl_envs.control.keydoor_messages import FLAVOURS, MessageTable
-from jaxrl_rewards.core import Box, Discrete, EnvSpec, InputError, TimeStep, first_timestep, record
+from jaxrl_rewards.core import (
+    Box,
+    Discrete,
+    EnvSpec,
+    InputError,
+    Record,
+    TimeStep,
+    first_timestep,
+    record,
+)
 from jaxrl_rewards.core.quantities import Quantity
 from jaxrl_rewards.rewards.base import Reward, reward_term
 
@@ -20,7 +29,7 @@ SEARCH = 4
 
 
 @record
-class KeyDoorParams:
+class KeyDoorParams(Record):
     """Numbers of the task."""
 
     gold_probability: Float[Array, ""]
@@ -32,7 +41,7 @@ class KeyDoorParams:
 
 
 @record
-class KeyDoorState:
+class KeyDoorState(Record):
     """Where the agent is, what it has, and what the last step did."""
 
     cell: Int[Array, ""]

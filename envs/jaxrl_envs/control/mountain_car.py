@@ -13,12 +13,12 @@ from jaxrl_envs.control.common import (
     start_time,
     step_limit,
 )
-from jaxrl_rewards.core import Box, Discrete, EnvSpec, TimeStep, first_timestep, record
+from jaxrl_rewards.core import Box, Discrete, EnvSpec, Record, TimeStep, first_timestep, record
 from jaxrl_rewards.rewards.base import Reward, reward_term
 
 
 @record
-class MountainCarParams:
+class MountainCarParams(Record):
     """Numbers of the task."""
 
     power: Float[Array, ""]
@@ -36,7 +36,7 @@ class MountainCarParams:
 
 
 @record
-class MountainCarState:
+class MountainCarState(Record):
     """Position, velocity, whether the goal is reached, steps taken."""
 
     position: Float[Array, ""]

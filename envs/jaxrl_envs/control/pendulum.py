@@ -16,12 +16,12 @@ from jaxrl_envs.control.common import (
     step_limit,
     wrap_angle,
 )
-from jaxrl_rewards.core import Box, EnvSpec, TimeStep, first_timestep, record
+from jaxrl_rewards.core import Box, EnvSpec, Record, TimeStep, first_timestep, record
 from jaxrl_rewards.rewards.base import Reward, reward_term
 
 
 @record
-class PendulumParams:
+class PendulumParams(Record):
     """Numbers of the task; SI units, angles in radians."""
 
     gravity: Float[Array, ""]
@@ -39,7 +39,7 @@ class PendulumParams:
 
 
 @record
-class PendulumState:
+class PendulumState(Record):
     """Angle from upright in [-π, π), angular velocity, steps taken."""
 
     theta: Float[Array, ""]

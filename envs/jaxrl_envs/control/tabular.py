@@ -11,7 +11,16 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxrl_envs.control.common import finish_step, start_time, step_limit
 from jaxrl_envs.control.tabular_models import chain_model, line_key_model, rooms_model
-from jaxrl_rewards.core import Box, Discrete, EnvSpec, InputError, TimeStep, first_timestep, record
+from jaxrl_rewards.core import (
+    Box,
+    Discrete,
+    EnvSpec,
+    InputError,
+    Record,
+    TimeStep,
+    first_timestep,
+    record,
+)
 from jaxrl_rewards.core.tabular import TabularModel
 from jaxrl_rewards.rewards.base import Reward, RewardTerm, reward_term
 
@@ -21,7 +30,7 @@ TIME_LIMITS = {"rooms": 30, "line-key": 30, "chain": 40}
 
 
 @record
-class TabularParams:
+class TabularParams(Record):
     """Numbers of the task."""
 
     transition: Float[Array, "S A S"]
@@ -31,7 +40,7 @@ class TabularParams:
 
 
 @record
-class TabularState:
+class TabularState(Record):
     """Where the agent is."""
 
     index: Int[Array, ""]

@@ -75,7 +75,7 @@ def relations(layout: Layout) -> Bool[Array, "4 E E"]:
     before = high[:, None] <= low[None]
     both = layout.leaf[:, None] & layout.leaf[None]
     left, above = before[..., 0] & aligned[..., 1], before[..., 1] & aligned[..., 0]
-    return jnp.stack([left, left.T, above, above.T]) & both
+    return jnp.stack([left, left.T, above, above.T]) & both[None]
 
 
 def count_matches(layout: Layout) -> tuple[Int[Array, "7 E"], Int[Array, "4 E E"]]:

@@ -262,7 +262,7 @@ def _panels(unit: Float[Array, "3"], area: Array, arrangement: Array) -> tuple[A
     parts = [*_cut(first, axes[1], share[1]), *_cut(second, axes[2], share[2])]
     parts[0] = jnp.where(cuts[0], parts[0], first)
     parts[2] = jnp.where(cuts[1], parts[2], second)
-    boxes = jnp.stack(parts) + np.array([1, 1, -1, -1], np.float32)
+    boxes = jnp.stack(parts) + np.array([[1, 1, -1, -1]], np.float32)
     yes = jnp.ones((), bool)
     return boxes, jnp.stack([yes, cuts[0], yes, cuts[1]])
 
@@ -270,7 +270,7 @@ def _panels(unit: Float[Array, "3"], area: Array, arrangement: Array) -> tuple[A
 def _leaves(draw, config: ScreenConfig, params, panels, panel_kind, panel_valid):
     """Kinds `[24]`, boxes `[24, 4]` and which exist, six places per panel."""
     shape = (PANELS, PER_PANEL)
-    inner = panels + np.array([1, 1, -1, -1], np.float32)
+    inner = panels + np.array([[1, 1, -1, -1]], np.float32)
     extent = jnp.maximum(inner[:, 2:] - inner[:, :2], 0.0)
     # One element kind per list keeps rows alike; elsewhere kinds mix.
     choice = _integer(draw["kind"], np.array([0, 4])).reshape(shape)
@@ -279,7 +279,7 @@ def _leaves(draw, config: ScreenConfig, params, panels, panel_kind, panel_valid)
 
     unit = config.scale
     wide = extent[:, 0] >= extent[:, 1]
-    room = jnp.floor(extent / (np.array([9.0, 8.0], np.float32) * unit))
+    room = jnp.floor(extent / (np.array([[9.0, 8.0]], np.float32) * unit))
     bar = panel_kind == TOOLBAR
     grid = panel_kind == GRID
     columns = jnp.where(bar & wide, jnp.minimum(jnp.floor(extent[:, 0] / (13.0 * unit)), 6), 1)

@@ -90,23 +90,23 @@ def render(layout: Layout, config: ScreenConfig) -> UInt8[Array, "H W 3"]:
     y = jnp.arange(config.height, dtype=jnp.int32)
     box = jnp.round(layout.box).astype(jnp.int32)
     covered = _slots(x, box[:, 0], box[:, 2], layout.valid)
-    covered = covered & _slots(y, box[:, 1], box[:, 3], layout.valid)[:, None]
+    covered = covered[None] & _slots(y, box[:, 1], box[:, 3], layout.valid)[:, None]
     within = _slots(x, box[:, 0] + 1, box[:, 2] - 1, layout.valid)
-    within = within & _slots(y, box[:, 1] + 1, box[:, 3] - 1, layout.valid)[:, None]
+    within = within[None] & _slots(y, box[:, 1] + 1, box[:, 3] - 1, layout.valid)[:, None]
     top = 31 - jax.lax.clz(covered).astype(jnp.int32)
     slot = jnp.maximum(top, 0)
     edge = (within >> slot.astype(jnp.uint32)) & 1 == 0
 
     # A stamp is a set of columns per row, so a pixel is inked when its row's set and its column's
     # bit meet: two look-ups, and a third for the colour. Look-ups are what a pixel costs.
-    row = jnp.floor_divide(y - style["top"][:, None], config.scale)
+    row = jnp.floor_divide(y[None] - style["top"][:, None], config.scale)
     words = jnp.take_along_axis(style["rows"], jnp.clip(row, 0, 4), axis=1)
     words = jnp.where((row >= 0) & (row < 5), words, jnp.uint32(0))
-    column = jnp.floor_divide(x - style["left"][:, None], config.scale)
+    column = jnp.floor_divide(x[None] - style["left"][:, None], config.scale)
     bits = jnp.uint32(1) << jnp.clip(column, 0, 31).astype(jnp.uint32)
     bits = jnp.where((column >= 0) & (column < 32), bits, jnp.uint32(0))
     word = _look_up(words, slot * config.height + y[:, None])
-    bit = _look_up(bits, slot * config.width + x)
+    bit = _look_up(bits, slot * config.width + x[None])
     choice = 2 * (word & bit != 0).astype(jnp.int32) + edge.astype(jnp.int32)
     inked_edge = jnp.where(style["bare"], style["ink"], style["border"])
     table = jnp.stack([style["fill"], style["border"], style["ink"], inked_edge], axis=-1)
@@ -122,7 +122,7 @@ def _look_up(table: Array, index: Array) -> Array:
 
 def _slots(at: Array, low: Array, high: Array, valid: Array) -> Array:
     """Per coordinate the set of slots that span it, as bits."""
-    inside = (at >= low[:, None]) & (at < high[:, None]) & valid[:, None]
+    inside = (at[None] >= low[:, None]) & (at[None] < high[:, None]) & valid[:, None]
     bits = np.uint32(1) << np.arange(ELEMENTS, dtype=np.uint32)
     return jnp.sum(jnp.where(inside, bits[:, None], jnp.uint32(0)), axis=0, dtype=jnp.uint32)
 
@@ -152,7 +152,7 @@ def _style(layout: Layout, config: ScreenConfig) -> dict[str, Array]:
     )
     width = jnp.where(layout.label >= 0, jnp.asarray(glyphs.LABEL_WIDTH)[label], 5)
     for stamped, stamp in _STAMPS.items():
-        rows = jnp.where((kind == stamped)[:, None], jnp.asarray(stamp), rows)
+        rows = jnp.where((kind == stamped)[:, None], jnp.asarray(stamp)[None], rows)
     width = jnp.where(kind == SLIDER, 32, width)
     size = layout.box[:, 2:] - layout.box[:, :2]
     stamp = (config.scale * jnp.stack([width, jnp.full_like(width, 5)], axis=-1)).astype(

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxrl_envs.language.parts import prompt_of_part
 from jaxrl_envs.language.task import Reader, TokenTask
 from jaxrl_rewards.core import (
     Box,
@@ -78,16 +79,17 @@ class TokenWorld:
     - Termination: the end token, or where answers have full length their last token. Truncation:
       `max_steps` (prompt included where it is spelt out), or an answer of `task.answer_size` tokens
       without an end.
+    - `part`: "train" or "test" asks only problems of that part (`language.parts`).
     - `info["step"]`: number of the step that the token just written belongs to, -1 in prompts; see
       `turns`.
     """
 
-    def __init__(self, task: TokenTask, *, observation: str = "token"):
+    def __init__(self, task: TokenTask, *, observation: str = "token", part: str | None = None):
         if observation not in OBSERVATIONS:
             raise InputError(
                 f"observation {observation!r} is unknown; choose one of {OBSERVATIONS}"
             )
-        self.task, self.observation = task, observation
+        self.task, self.observation, self.part = task, observation, part
         size, words = task.prompt_size + task.answer_size, task.vocabulary
         spelt = observation == "token"
         self.deterministic_reset = isinstance(task.prompt_size, int) and task.prompt_size == 1
@@ -117,7 +119,8 @@ class TokenWorld:
         level = jax.random.randint(
             key_level, (), params.easiest, jnp.maximum(params.hardest, params.easiest) + 1
         )
-        return self.start(self.task.prompt_of(key_problem, level), params)
+        level = jnp.clip(level, 1, self.task.max_level)
+        return self.start(prompt_of_part(self.task, key_problem, level, self.part), params)
 
     def start(self, prompt: Any, params: TokenParams) -> tuple[TokenState, TimeStep]:
         """An episode on a given problem (unbatched `Prompts`)."""

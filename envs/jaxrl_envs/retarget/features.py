@@ -39,7 +39,7 @@ def character_features(
             VELOCITY_SCALE * qvel[3:6],
             qpos[7:] - rest,
             VELOCITY_SCALE * qvel[6:],
-            (quat_inverse_rotate(heading, keypoints - origin) / scale).reshape(-1),
+            (quat_inverse_rotate(heading, keypoints - origin[None]) / scale).reshape(-1),
             contact,
             action,
         ]
@@ -68,7 +68,7 @@ def reference_features(
             quat_inverse_rotate(heading, qvel_ref[:3]) / scale,
             qpos_ref[7:] - rest,
             VELOCITY_SCALE * qvel_ref[6:],
-            (quat_inverse_rotate(heading, keypoints_ref - origin) / scale).reshape(-1),
+            (quat_inverse_rotate(heading, keypoints_ref - origin[None]) / scale).reshape(-1),
             (quat_inverse_rotate(heading, keypoints_ref - keypoints) / scale).reshape(-1),
             contact_ref,
         ]

@@ -88,7 +88,8 @@ def corrupt(
     faults = jnp.stack([params.position_noise, params.rotation_noise, params.drop])
     position, rotation, arrived = jax.lax.cond(jnp.any(faults != 0), disturb, keep, key)
     present = jnp.stack([jnp.ones((), jnp.float32), params.controllers, params.controllers]) > 0
-    received = (arrived[..., None] & present).astype(jnp.float32)
+    received = arrived[..., None] & jnp.broadcast_to(present, (*arrived.shape, 3))
+    received = received.astype(jnp.float32)
     return points.replace(position=position, rotation=rotation), received
 
 

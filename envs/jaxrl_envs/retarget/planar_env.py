@@ -277,7 +277,7 @@ class PlanarRetarget:
         own = (
             physics.qpos[1:],
             physics.qvel,
-            (seen["points"] - ground).reshape(-1),
+            (seen["points"] - ground[None]).reshape(-1),
             seen["contact"],
             state.action,
         )
@@ -285,13 +285,13 @@ class PlanarRetarget:
         sensed = []
         for ago in SENSOR_FRAMES:
             row = params.clips.sensors(state.clip, now - ago)
-            position = (row[:6].reshape(3, 2) - ground).reshape(-1)
+            position = (row[:6].reshape(3, 2) - ground[None]).reshape(-1)
             angle = row[6:9]
             sensed += [position, jnp.cos(angle), jnp.sin(angle), row[9:]]
         privileged = (
             reference.q[1:],
             reference.qd,
-            (reference.points - ground).reshape(-1),
+            (reference.points - ground[None]).reshape(-1),
             (reference.points - seen["points"]).reshape(-1),
             reference.contact,
         )

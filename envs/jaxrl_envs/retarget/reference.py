@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -83,7 +84,8 @@ def reference_of(
         motion = unroll(motion, (period + episode_frames + MEMORY) * float(motion.frame_time))
     else:
         starts = max(period - episode_frames, period // 2, 1)
-    return retarget_pose(human_pose(motion), character_map(character)), starts
+    with jax.numpy_rank_promotion("allow"):  # frames lead, and what is the same for all broadcasts
+        return retarget_pose(human_pose(motion), character_map(character)), starts
 
 
 def arrays_of(reference: Reference) -> dict[str, np.ndarray]:

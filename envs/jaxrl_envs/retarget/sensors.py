@@ -27,7 +27,8 @@ def scale_sensors(
     """
     points = jnp.asarray(points, jnp.float32)
     vertical = jnp.asarray(char_head_rest_height, jnp.float32) / human_head_rest_height
-    return points * jnp.stack([jnp.asarray(planar_scale, jnp.float32)] * 2 + [vertical])
+    scale = jnp.stack([jnp.asarray(planar_scale, jnp.float32)] * 2 + [vertical])
+    return points * jnp.broadcast_to(scale, points.shape)
 
 
 def to_heading_frame(

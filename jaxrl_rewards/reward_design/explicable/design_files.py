@@ -18,7 +18,7 @@ HEADER = ("state", "state_name", "action", "reward")
 DIRECTIONS = {"up": (0, 1), "left": (-1, 0), "down": (0, -1), "right": (1, 0)}
 
 
-def write_design_csv(path: str | os.PathLike, model: TabularModel, reward: np.ndarray) -> None:
+def write_design_csv(path: str | os.PathLike[str], model: TabularModel, reward: np.ndarray) -> None:
     """One line `state, state_name, action, reward` per entry that is not 0; `reward` `[S, A]`.
 
     Numbers are written so that reading gives them back exactly. InputError for another shape,
@@ -39,7 +39,7 @@ def write_design_csv(path: str | os.PathLike, model: TabularModel, reward: np.nd
     atomic_write_text(path, text.getvalue())
 
 
-def read_design_csv(path: str | os.PathLike, model: TabularModel) -> np.ndarray:
+def read_design_csv(path: str | os.PathLike[str], model: TabularModel) -> np.ndarray:
     """The reward `[S, A]` that `write_design_csv` wrote, 0 where the file says nothing.
 
     InputError, with file and line, for another header, unknown states or actions, entries named
@@ -47,17 +47,29 @@ def read_design_csv(path: str | os.PathLike, model: TabularModel) -> np.ndarray:
     """
     file = Path(path)
     try:
-        rows = list(csv.reader(io.StringIO(file.read_text(encoding="utf-8"))))
-    except (OSError, ValueError, csv.Error) as error:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
         raise InputError(f"{file.name} cannot be read as a designed reward: {error}") from error
+    return parse_design(text, model, file.name)
+
+
+def parse_design(text: str, model: TabularModel, name: str) -> np.ndarray:
+    """The reward `[S, A]` in the text of such a file; `name` is what messages call it.
+
+    Raises as `read_design_csv`.
+    """
+    try:
+        rows = list(csv.reader(io.StringIO(text)))
+    except csv.Error as error:
+        raise InputError(f"{name} cannot be read as a designed reward: {error}") from error
     if not rows or tuple(rows[0]) != HEADER:
-        raise InputError(f"{file.name}: the first line must read {','.join(HEADER)}")
+        raise InputError(f"{name}: the first line must read {','.join(HEADER)}")
     names = {model.action_name(action): action for action in range(model.num_actions)}
     reward = np.full((model.num_states, model.num_actions), np.nan)
     for number, row in enumerate(rows[1:], 2):
         if not row:
             continue
-        where = f"{file.name}, line {number}"
+        where = f"{name}, line {number}"
         if len(row) != len(HEADER):
             raise InputError(f"{where}: {len(row)} fields instead of {len(HEADER)}")
         state, _, action, value = row

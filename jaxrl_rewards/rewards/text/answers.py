@@ -8,7 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxrl_rewards.rewards.text.compare import same_answer
-from jaxrl_rewards.rewards.text.extract import METHODS, NUMBER, extract_answer, extract_inner
+from jaxrl_rewards.rewards.text.extract import (
+    METHODS,
+    NUMBER,
+    extract_answer,
+    extract_inner,
+    last_number_match,
+)
 from jaxrl_rewards.rewards.text.scores import Scores, TextReward, target_of
 
 
@@ -117,12 +123,7 @@ def _written_target(value: Any) -> str:
 def find_number(text: str, marker: str = "####") -> tuple[bool, str, str] | None:
     """`(negative, digits, decimals)` of the number that a text gives, or None; see NumberReward."""
     _, found, rest = text.rpartition(marker) if marker else ("", "", text)
-    match = None
-    if found:
-        match = NUMBER.search(rest)
-    else:
-        for match in NUMBER.finditer(text):  # noqa: B007
-            pass
+    match = NUMBER.search(rest) if found else last_number_match(text)
     if match is None:
         return None
     whole, _, decimals = match.group().replace(",", "").lstrip("-").partition(".")

@@ -67,10 +67,20 @@ _LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 def last_number(text: str) -> str | None:
     """The last number of the text."""
-    found = None
-    for found in NUMBER.finditer(text):  # noqa: B007
-        pass
+    found = last_number_match(text)
     return found.group() if found else None
+
+
+def last_number_match(text: str) -> re.Match[str] | None:
+    """The last match of NUMBER, looked for in the last run of digits, commas and points alone."""
+    end = max(text.rfind(digit) for digit in "0123456789") + 1
+    start = end
+    while start and text[start - 1] in "0123456789,.":
+        start -= 1
+    found = None
+    for found in NUMBER.finditer(text, max(start - 1, 0), end):  # noqa: B007
+        pass
+    return found
 
 
 def tagged(text: str, tag: str = "answer") -> str | None:

@@ -17,6 +17,7 @@ from jaxrl_rewards.studies.grpo_ppo_core.arms import (
     train_control,
 )
 from jaxrl_rewards.studies.grpo_ppo_core.claim import CLAIMS, GROUP_METHODS, SOLVED, claim
+from jaxrl_rewards.studies.grpo_ppo_core.train import TRAIN
 from jaxrl_rewards.studies.shared.arms import per_seed
 from jaxrl_rewards.studies.shared.panels import percent
 from jaxrl_rewards.studies.shared.sizes import at_least
@@ -118,6 +119,7 @@ STUDY = Study(
         "jaxrl_rewards.learners.make_ppo",
         "jaxrl_rewards.learners.make_grpo",
     ),
+    train=TRAIN,
     worlds=("CartPole-v1", "Acrobot-v1", "Pendulum-v1"),
     quick={
         "seeds": 2,

@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxrl_envs.control import ball_around_wall as ball
 from jaxrl_envs.control.swing_up import SwingUp
+from jaxrl_envs.quantities import PENDULUM, pendulum
 from jaxrl_envs.registry import make
 
 from jaxrl_rewards.core.quantities import Quantity
@@ -85,35 +86,13 @@ def keydoor_task(config: Any) -> Task:
 
 
 SWING_STEPS = 100
-SWING_QUANTITIES = {
-    "angle": Quantity((), "rad", 1.5, -1, "Angle from upright, without sign."),
-    "speed": Quantity((), "rad/s", 4.0, -1, "Angular velocity, without sign."),
-    "height": Quantity((), "lengths", 1.0, 1, "Height of the tip: 1 upright, -1 hanging."),
-    "rise": Quantity((), "lengths", 0.3, 1, "How much higher the tip got in this step."),
-    "energy": Quantity((), "J", 5.0, 1, "Energy above that of standing upright."),
-    "surplus": Quantity((), "J", 5.0, -1, "Energy away from that of standing upright."),
-    "torque": Quantity((), "Nm", 2.0, -1, "Torque of the motor, without sign."),
-    "side": Quantity((), "lengths", 1.0, 0, "How far the tip is to one side."),
-}
 SWING_NAIVE = "nearer = -angle"
 SWING_EXPERT = "up = 1.0 * -sq(angle)\ncalm = 0.1 * -sq(speed)\nlazy = 0.001 * -sq(torque)"
 
 
 def swing_quantities(prev: Any, action: Any, nxt: Any) -> Any:
     """The quantities of a step of the pendulum, mass and length 1, gravity 10."""
-    height = jnp.cos(nxt.theta)
-    energy = jnp.square(nxt.theta_dot) / 6.0 + 5.0 * (height - 1.0)
-    values = {
-        "angle": jnp.abs(nxt.theta),
-        "speed": jnp.abs(nxt.theta_dot),
-        "height": height,
-        "rise": height - jnp.cos(prev.theta),
-        "energy": energy,
-        "surplus": jnp.abs(energy),
-        "torque": jnp.abs(action),
-        "side": jnp.sin(nxt.theta),
-    }
-    return stack_values(values, SWING_QUANTITIES)
+    return stack_values(pendulum(prev, action, nxt), PENDULUM)
 
 
 def upright_at_the_end(prev: Any, action: Any, nxt: Any) -> Any:
@@ -135,7 +114,7 @@ def swing_up_task(config: Any) -> Task:
     )
     return Task(
         trainer=trainer,
-        quantities=SWING_QUANTITIES,
+        quantities=PENDULUM,
         text="Swing a pendulum up with a motor too weak to lift it, and hold it upright.",
         human={"naive human": SWING_NAIVE, "expert human": SWING_EXPERT},
     )
