@@ -67,7 +67,9 @@ def tokenizer():
         special_tokens=["<|im_start|>", "<|im_end|>"],
         show_progress=False,
     )
-    made.train_from_iterator(["the answer is 12", "the sum of 3 and 4 is 7", "question"] * 3, trainer)
+    made.train_from_iterator(
+        ["the answer is 12", "the sum of 3 and 4 is 7", "question"] * 3, trainer
+    )
     return made
 
 
