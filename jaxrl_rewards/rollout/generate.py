@@ -37,6 +37,7 @@ from jaxrl_rewards.rollout.collect import (
 from jaxrl_rewards.rollout.constraints import Anything, StopStrings
 from jaxrl_rewards.rollout.sample import Sampler
 from jaxrl_rewards.rollout.sampling import (
+    OUT,
     Sampling,
     draw,
     log_prob_of,

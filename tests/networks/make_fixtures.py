@@ -3,7 +3,7 @@
 Run where torch, transformers and tokenizers are installed (never in the project's environment):
 
     python tests/networks/make_fixtures.py            # writes tests/networks/data/hugging_face
-    python tests/networks/make_fixtures.py compare A B   # logits of two directories, on the same ids
+    python tests/networks/make_fixtures.py compare A B   # two directories' logits
 """
 
 import json
