@@ -122,6 +122,8 @@ def test_a_verb_that_needs_a_name_shows_the_names(capsys, verb):
         (("train", "ppo", "--step", "9.5"), ("--step", "did you mean --steps")),
         (("train", "ppo", "--steps", "9.5"), ("--steps", "whole number", "9.5")),
         (("train", "ppo", "--steps"), ("--steps needs a value",)),
+        (("train", "ppo", "--learning-rate", "1e39"), ("--learning-rate needs", "32 bits", "1e39")),
+        (("train", "ppo", "--discount=1e-60"), ("--discount needs a number", "1e-60")),
         (("train", "ppo", "--clip", "x"), ("--clip needs a number", "'x'")),
         (("train", "ppo", "--target-kl", "0"), ("--target-kl", "above 0")),
     ],
