@@ -15,7 +15,7 @@ from jaxrl_rewards.reward_design import explicable
 from jaxrl_rewards.studies.api import Study, StudyResult
 from jaxrl_rewards.studies.expadard.arms import ARMS, WORLDS, fixed_rewards
 from jaxrl_rewards.studies.expadard.claim import CLAIMS, SPARSE, claim
-from jaxrl_rewards.studies.shared.arms import first_at, per_seed, portion
+from jaxrl_rewards.studies.shared.arms import portion, share_row
 from jaxrl_rewards.studies.shared.panels import strip
 from jaxrl_rewards.studies.shared.sizes import at_least
 
@@ -127,12 +127,7 @@ def run(config: ExpAdaRDConfig, report: Callable[[str, float], None]) -> StudyRe
             **dict(zip(ARMS, measured, strict=True)),
         }
         for arm, values in zip(ARMS, measured, strict=True):
-            numbers = {
-                "mean share": values.mean(axis=1),
-                "episodes to 90 %": first_at(values, episodes, 0.9),
-                "last share": values[:, -1],
-            }
-            table[arm + ending] = per_seed(numbers)
+            table[arm + ending] = share_row(values, episodes)
     model, fixed, given = shown["action"]
     return StudyResult(
         arms=table,

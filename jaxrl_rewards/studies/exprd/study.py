@@ -17,7 +17,7 @@ from jaxrl_rewards.studies.api import Study, StudyResult
 from jaxrl_rewards.studies.exprd.arms import TIES, Designs, design_arms
 from jaxrl_rewards.studies.exprd.claim import CLAIMS, claim
 from jaxrl_rewards.studies.exprd.figure import draw_designs
-from jaxrl_rewards.studies.shared.arms import first_at, per_seed
+from jaxrl_rewards.studies.shared.arms import share_row
 from jaxrl_rewards.studies.shared.sizes import at_least
 
 
@@ -84,17 +84,6 @@ def learning_curves(
     return explicable.share_of_optimal(model, explicable.greedy_policy(greedy, ties))
 
 
-def arm_row(curve: np.ndarray, episodes: np.ndarray, first: int) -> dict[str, list[float]]:
-    """Numbers per seed of one arm from its curve `[seeds, points]`."""
-    return per_seed(
-        {
-            "mean share": curve[:, episodes <= first].mean(axis=1),
-            "episodes to 90 %": first_at(curve, episodes, 0.9),
-            "last share": curve[:, -1],
-        }
-    )
-
-
 def run(config: ExpRDConfig, report: Callable[[str, float], None]) -> StudyResult:
     """Design the rewards, then train all arms and seeds."""
     from jaxrl_envs.control import rooms_model
@@ -111,7 +100,7 @@ def run(config: ExpRDConfig, report: Callable[[str, float], None]) -> StudyResul
         measured = learning_curves(model, rewards, ties, config)
         curve: dict[str, Any] = {"x": episodes, "xlabel": "episode"}
         for arm, values in zip(designs.rewards, measured, strict=True):
-            table[arm + ending] = arm_row(values, episodes, config.first)
+            table[arm + ending] = share_row(values, episodes, episodes <= config.first)
             curve[arm] = values
         curves[f"share of V*{ending}"] = curve
     design = designs.rewards["ExpRD B=5"]

@@ -158,6 +158,18 @@ def between(curve: np.ndarray, x: np.ndarray, level: float) -> np.ndarray:
     return np.where(reached.any(axis=1), place, np.nan)
 
 
+def share_row(curve: np.ndarray, episodes: np.ndarray, counted: Any = ...) -> dict[str, list]:
+    """What a table says of shares of the optimal value `[seeds, points]` that a learner reaches:
+    their mean over the points `counted` (all), the first at 90 %, and the last."""
+    return per_seed(
+        {
+            "mean share": curve[:, counted].mean(axis=1),
+            "episodes to 90 %": first_at(curve, episodes, 0.9),
+            "last share": curve[:, -1],
+        }
+    )
+
+
 def window_sum(values: np.ndarray, window: int) -> np.ndarray:
     """Sums over the last `window` columns, fewer at the beginning; `[seeds, points]`."""
     total = np.cumsum(values, axis=1)
