@@ -3,7 +3,6 @@
 import json
 
 from benchmarks import shipped
-
 from jaxrl_rewards.commands import list as listing
 
 
