@@ -160,7 +160,8 @@ def with_those_before(found: list[Block], chosen: list[bool]) -> list[Block]:
         python = block.language == "python"
         if own or (wanted and python):
             keep.append(block)
-            wanted = (own or wanted) and (not python or "continues" in block.marks)
+        if python:
+            wanted = (own or wanted) and "continues" in block.marks
     return keep[::-1]
 
 
@@ -181,6 +182,19 @@ def test_blocks_are_found_with_their_marks(tmp_path, monkeypatch):
     (tmp_path / "page.md").write_text(f"<!-- test: never -->\n{fence}sh\nls\n{fence}\n")
     with pytest.raises(ValueError, match="page.md:2: the mark 'never' means nothing"):
         documents.blocks("page.md")
+
+
+def test_a_block_is_run_again_with_what_it_goes_on_with():
+    first, second, third = (
+        Block("p", line, "python", "", marks)
+        for line, marks in ((1, ()), (2, ()), (3, ("continues",)))
+    )
+    shell = Block("p", 4, "sh", "", ())
+    found = [first, second, shell, third]
+    assert with_those_before(found, [False, False, False, True]) == [second, third]
+    assert with_those_before(found, [False, False, True, False]) == [shell]
+    assert with_those_before(found, [True, False, True, True]) == [first, second, shell, third]
+    assert with_those_before(found, [False] * 4) == []
 
 
 def test_commands_are_cut_down():
