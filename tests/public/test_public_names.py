@@ -109,8 +109,8 @@ def test_every_public_definition_is_offered_by_a_package(folder):
                     offered |= set(getattr(thing, "__all__", vars(thing)))
         missing += [f"{place}: {name}" for name in names if name not in offered]
     assert not missing, (
-        f"{missing}: name them in their package's __init__.py (`__all__`; where names load on first "
-        "use also under TYPE_CHECKING and in lazy_exports), or begin them with an underscore"
+        f"{missing}: name them in their package (`__all__`; where names load on first use "
+        "also under TYPE_CHECKING and in lazy_exports), or begin them with an underscore"
     )
 
 
