@@ -35,6 +35,8 @@ _FUNCTIONS = {
     "arctan": cmath.atan,
     "sqrt": cmath.sqrt,
 }
+_INVERSE = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
+_ROUNDED = {"\\lfloor": ("\\rfloor", math.floor), "\\lceil": ("\\rceil", math.ceil)}
 _CONSTANTS = {"\\pi": math.pi, "\\infty": math.inf, "e": math.e, "i": 1j}
 
 
@@ -158,6 +160,12 @@ def _factorial(value: Number) -> Number:
     return exactly(math.factorial(int(exact)))
 
 
+def _rounded(value: Number, rounded) -> Number:
+    if value.exact is not None:
+        return exactly(rounded(value.exact))
+    return _apply(lambda a: complex(rounded(a.real)), value)
+
+
 class _Reader:
     """Reads tokens from the left: sums of products of powers."""
 
@@ -206,7 +214,7 @@ class _Reader:
         if not token or (token == "|" and self.bars):
             return False
         if token[0] == "\\":
-            return token not in ("\\pm",)
+            return token not in ("\\pm", "\\rfloor", "\\rceil")
         return token[0].isalpha() or token in ("(", "[", "{", "|")
 
     def signed(self, depth: int) -> Number:
@@ -275,6 +283,11 @@ class _Reader:
             self.bars -= 1
             self.take("|")
             return _apply(lambda a: complex(abs(a)), value)
+        if token in _ROUNDED:
+            closing, rounded = _ROUNDED[token]
+            value = self.sum(depth + 1)
+            self.take(closing)
+            return _rounded(value, rounded)
         if token in _CONSTANTS:
             return Number(None, (complex(_CONSTANTS[token]),) * POINTS)
         if token in ("\\frac", "\\binom"):
@@ -336,6 +349,8 @@ class _Reader:
                 base = self.argument(depth + 1)
         single = name == "sqrt" or self.peek() == "{"
         value = self.argument(depth + 1) if single else self.operand(depth + 1)
+        if name in _INVERSE and power is not None and power.exact == -1:
+            name, power = _INVERSE[name], None
         result = _apply(_FUNCTIONS[name], value)
         if base is not None:
             result = _operate(_apply(cmath.log, value), _apply(cmath.log, base), "/")
