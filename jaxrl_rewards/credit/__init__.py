@@ -54,6 +54,7 @@ from jaxrl_rewards.credit.step_rewards import (
 )
 from jaxrl_rewards.credit.step_values import (
     TreeValues,
+    hard_estimates,
     infer_tree_values,
     quality_values,
     route_values,
@@ -84,6 +85,7 @@ __all__ = [
     "gae",
     "group_advantages",
     "group_relative",
+    "hard_estimates",
     "infer_tree_values",
     "lambda_returns",
     "masked_mean",

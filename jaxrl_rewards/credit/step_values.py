@@ -104,6 +104,20 @@ def infer_tree_values(
     return TreeValues(steps, right & valid, jnp.where(has_sample, value, 0.0), has_sample)
 
 
+def hard_estimates(
+    written: Int[Array, "... n K"], correct: Bool[Array, "... n"]
+) -> Bool[Array, "... n K+1"]:
+    """Whether some sampled solution that shares the first k steps ends right, for k = 0 ... K.
+
+    `written` numbers what each step wrote; solutions of one question are compared with each other
+    (their merged prefixes are a tree).
+    """
+    same = written[..., :, None, :] == written[..., None, :, :]
+    shared = jnp.cumprod(same, axis=-1) > 0
+    shared = jnp.concatenate([jnp.ones_like(shared[..., :1]), shared], axis=-1)
+    return jnp.any(shared & correct[..., None, :, None], axis=-2)
+
+
 def route_values(
     parent: Int[Array, "N"], leaf: Int[Array, ""]
 ) -> tuple[Float[Array, "N"], Bool[Array, "N"]]:

@@ -7,16 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jaxrl_envs.language import ModularChain
+from jaxrl_envs.language import chain_model as model
+from jaxrl_envs.language.proof_chain import ANSWER, CANDIDATES, play, start_table
 
 from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.credit import hard_estimates
+from jaxrl_rewards.reward_models.ranking import auc
 from jaxrl_rewards.studies.api import judge
-from jaxrl_rewards.studies.clip_delta import proofs
 from jaxrl_rewards.studies.clip_delta import study as clip_delta
 from jaxrl_rewards.studies.pav import exact
 from jaxrl_rewards.studies.pav import study as pav
 from jaxrl_rewards.studies.pav.claim import GAPS
 from jaxrl_rewards.studies.prime import study as prime
-from jaxrl_rewards.studies.prime.learning import auc
 from jaxrl_rewards.studies.rest_mcts import chains
 from jaxrl_rewards.studies.rest_mcts import study as rest_mcts
 
@@ -71,20 +73,18 @@ def test_provers_in_the_middle_tell_tokens_apart_best():
 
 
 def test_a_proof_is_right_only_when_all_steps_are():
-    played = jax.jit(lambda key: proofs.play(key, proofs.start_table(3), 400, 10))(
-        jax.random.key(0)
-    )
+    played = jax.jit(lambda key: play(key, start_table(3), 400, 10))(jax.random.key(0))
     played = jax.device_get(played)
     for place, action, mask, correct in zip(
         played.place, played.action, played.mask, played.correct, strict=True
     ):
         written = action[mask > 0]
-        tries = written[written < proofs.CANDIDATES]
-        right = written[-1] == proofs.ANSWER and len(tries) == 3 and not tries.any()
+        tries = written[written < CANDIDATES]
+        right = written[-1] == ANSWER and len(tries) == 3 and not tries.any()
         assert right == bool(correct)
-        moved = np.concatenate([[0], np.cumsum(written < proofs.CANDIDATES)])[:-1]
+        moved = np.concatenate([[0], np.cumsum(written < CANDIDATES)])[:-1]
         assert np.array_equal(place[mask > 0], np.minimum(moved, 3))
-    assert 0.02 < played.correct.mean() < 0.9
+    assert 3 < played.correct.sum() < 360
 
 
 def test_ranking():
@@ -95,17 +95,17 @@ def test_ranking():
 
 def test_hard_estimates_against_loops_and_exact_chances():
     table = ModularChain().table
-    logits = chains.start_policy(jax.random.key(0), table)
+    logits = model.start_policy(jax.random.key(0), table)
     chance = np.asarray(jax.nn.softmax(logits))
     right = np.take_along_axis(chance, table[..., None], axis=2)
     assert np.allclose(chance.sum(-1), 1, atol=1e-5)
-    assert np.all(np.isclose(right, chains.EASY) | np.isclose(right, chains.HARD))
-    asked = chains.draw(jax.random.key(1), table, 12, 4)
-    traces = chains.solve(jax.random.key(2), logits, asked, table, 300)
-    expected = float(chains.chance_of_answer(logits, asked))
+    assert np.all(np.isclose(right, model.EASY) | np.isclose(right, model.HARD))
+    asked = model.draw(jax.random.key(1), table, 12, 4)
+    traces = model.solve(jax.random.key(2), logits, asked, table, 300)
+    expected = float(model.chance_of_answer(logits, asked))
     assert abs(float(traces.correct.mean()) - expected) < 4 * 0.5 / np.sqrt(3600)
     few = jax.tree.map(lambda leaf: np.asarray(leaf[:, :9]), traces)
-    found = np.asarray(chains.hard_estimates(few))
+    found = np.asarray(hard_estimates(few.cells[..., 2], few.correct))
     for q in range(12):
         for i in range(9):
             for k in range(5):
