@@ -5,7 +5,7 @@
 A SET is a ScreenSpot folder of one page family that `python -m jaxrl_envs.gui.collect` wrote, from
 pages that no training saw. Everybody gets the same reading (RapidOCR, the extra `ocr`, kept in
 DIR). Peers, nothing learnt: the line most like the text (difflib's ratio) and its middle, and the
-most like part of a line (a window as long as the text) and that part's middle. Measured: exact
+most like part of a line (as long as the text, as in partial ratios) and that part's middle. Measured: exact
 texts, five patterns of sentences, made-up texts and texts of other pages ("not found"), native 4K.
 Intervals of differences: bootstrap over pages. A "not found" to what is there is a miss.
 """
@@ -54,20 +54,21 @@ def line_match(text: str, read: ScreenText) -> tuple[float, float]:
 
 
 def part_match(text: str, read: ScreenText) -> tuple[float, float]:
-    """The middle of the most like part of a line, as long as the text, or the line if shorter."""
+    """The middle of the most like part of a line, as long as the text, or the line if shorter.
+
+    As usual for partial ratios, parts begin where a block of equal letters would put the text.
+    """
     wanted = text.casefold()
     best, where = -1.0, (0.0, 0.0)
     for line in read.lines:
         low = line.text.casefold()
-        if len(low) != len(line.text):
-            low = line.text
-        matcher = difflib.SequenceMatcher(None, "", wanted, autojunk=False)
-        for start in range(max(1, len(low) - len(wanted) + 1)):
+        low = low if len(low) == len(line.text) else line.text
+        blocks = difflib.SequenceMatcher(None, low, wanted, autojunk=False).get_matching_blocks()
+        last = max(0, len(low) - len(wanted))
+        for start in {min(max(block.a - block.b, 0), last) for block in blocks}:
             part = low[start : start + len(wanted)]
-            matcher.set_seq1(part)
-            if matcher.real_quick_ratio() <= best or matcher.quick_ratio() <= best:
-                continue
-            ratio = matcher.ratio()
+            matcher = difflib.SequenceMatcher(None, part, wanted, autojunk=False)
+            ratio = matcher.ratio() if matcher.quick_ratio() > best else -1.0
             if ratio > best:
                 best, where = ratio, _middle(line.part(start, start + len(part)).box)
     return where
