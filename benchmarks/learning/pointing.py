@@ -5,9 +5,9 @@
 A SET is a ScreenSpot folder of one page family that `python -m jaxrl_envs.gui.collect` wrote, from
 pages that no training saw. Everybody gets the same reading (RapidOCR, the extra `ocr`, kept in
 DIR). Peers, nothing learnt: the line most like the text (difflib's ratio) and its middle, and the
-most like part of a line (a window as long as the text) and that part's middle. Measured: exact
-texts, five patterns of sentences, made-up texts and texts of other pages ("not found"), native 4K.
-Intervals of differences: bootstrap over pages. A "not found" to what is there is a miss.
+most like part of a line (as in partial ratios) and that part's middle. Measured: exact texts, five
+patterns of sentences, made-up texts and texts of other pages ("not found"), native 4K. Intervals
+of differences: bootstrap over pages. A "not found" to what is there is a miss.
 """
 
 from __future__ import annotations
@@ -35,6 +35,10 @@ REQUIRED = {
 }  # fmt: skip
 
 
+PEERS = {
+    "line": "RapidOCR + most similar line, its middle",
+    "part": "RapidOCR + most similar part of a line, its middle",
+}
 NOTES = (
     "text only: elements that show no text (icons) are left out",
     "English only: instructions in other scripts are read by nobody here and count as misses",
@@ -54,20 +58,21 @@ def line_match(text: str, read: ScreenText) -> tuple[float, float]:
 
 
 def part_match(text: str, read: ScreenText) -> tuple[float, float]:
-    """The middle of the most like part of a line, as long as the text, or the line if shorter."""
+    """The middle of the most like part of a line, as long as the text, or the line if shorter.
+
+    As usual for partial ratios, parts begin where a block of equal letters would put the text.
+    """
     wanted = text.casefold()
     best, where = -1.0, (0.0, 0.0)
     for line in read.lines:
         low = line.text.casefold()
-        if len(low) != len(line.text):
-            low = line.text
-        matcher = difflib.SequenceMatcher(None, "", wanted, autojunk=False)
-        for start in range(max(1, len(low) - len(wanted) + 1)):
+        low = low if len(low) == len(line.text) else line.text
+        blocks = difflib.SequenceMatcher(None, low, wanted, autojunk=False).get_matching_blocks()
+        last = max(0, len(low) - len(wanted))
+        for start in {min(max(block.a - block.b, 0), last) for block in blocks}:
             part = low[start : start + len(wanted)]
-            matcher.set_seq1(part)
-            if matcher.real_quick_ratio() <= best or matcher.quick_ratio() <= best:
-                continue
-            ratio = matcher.ratio()
+            matcher = difflib.SequenceMatcher(None, part, wanted, autojunk=False)
+            ratio = matcher.ratio() if matcher.quick_ratio() > best else -1.0
             if ratio > best:
                 best, where = ratio, _middle(line.part(start, start + len(part)).box)
     return where
@@ -159,11 +164,11 @@ def page_share(rows: list[dict], key: str) -> float:
 def table(rows: list[dict], large: list[dict]) -> list[dict]:
     """The rows of the result file."""
     exact = [row for row in rows if row["kind"] == "exact"]
-    peer = max(("line", "part"), key=lambda name: share(exact, name))
+    peer = max(PEERS, key=lambda name: share(exact, name))
     found = []
 
-    def add(what: str, ours: float, other: float | None = None, **more) -> None:
-        name = "none" if other is None else f"RapidOCR + fuzzy match ({peer})"
+    def add(what: str, ours: float, other: float | None = None, named: str = "", **more) -> None:
+        name = "none" if other is None else PEERS[named or peer]
         found.append(
             report.row(what, ours, other, name, "share", required=REQUIRED.get(what), **more)
         )
@@ -174,6 +179,9 @@ def table(rows: list[dict], large: list[dict]) -> list[dict]:
             pages=len({row["page"] for row in rows}))  # fmt: skip
 
     part("exact text, pooled", exact)
+    for name in set(PEERS) - {peer}:
+        add("exact text, pooled", share(exact, "ours"), share(exact, name), name,
+            difference=interval(exact, "ours", name))  # fmt: skip
     add("exact text, mean over pages", page_share(exact, "ours"), page_share(exact, peer))
     for family in sorted({row["family"] for row in exact}):
         part(f"exact text, {family}", [row for row in exact if row["family"] == family])

@@ -78,6 +78,28 @@ def test_texts_broken_over_lines_and_over_boxes_are_found():
     np.testing.assert_allclose(beside.boxes[0], [10, 100, 110, 116], atol=0.1)
 
 
+def test_what_a_line_leaves_out_or_a_reader_does_not_know_is_not_asked_for():
+    rows, look = screen(
+        [
+            ("Email me when someon...", (10, 10, 190, 26)),
+            ("Forms", (10, 50, 50, 66)),
+            ("Hot", (110, 50, 134, 66)),
+            ("dashboard", (10, 90, 90, 106)),
+        ]
+    )
+    cases = {
+        "Email me when someone follows me": (10, 10, 190, 26),
+        "Forms Hot": (10, 50, 134, 66),
+        "dashboard \u0644\u0648\u062d\u0629": (10, 90, 90, 106),
+        "\u25ba dashboard": (10, 90, 90, 106),
+    }
+    for asked, box in cases.items():
+        found = candidates(asked, rows, look)
+        np.testing.assert_allclose(found.boxes[0], box, atol=0.1, err_msg=asked)
+        assert found.cost[0] == 0
+    assert letters("\u0644\u0648")[0] == "\u0644\u0648"
+
+
 def test_whole_words_come_before_letters_inside_words():
     lines = [(f"entent{k}", (10, 10 + 9 * k, 90, 18 + 9 * k)) for k in range(28)]
     rows, look = screen([*lines, ("en", (200, 280, 220, 292))])

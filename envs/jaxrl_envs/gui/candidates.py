@@ -76,6 +76,7 @@ def _places(text: str, rows: TextRows) -> list[Place]:
     found = _matches(plain, rows, 1.0)
     if len(plain) > HEAD + 6 and not (found and min(p.cost for p in found) <= 2 * GOOD):
         found += _matches(plain[:HEAD], rows, HEAD / len(plain))
+    found += _shortened(plain, rows)
     found.sort(key=lambda place: place.rank)
     kept: list[Place] = []
     for place in found:
@@ -84,6 +85,22 @@ def _places(text: str, rows: TextRows) -> list[Place]:
         if len(kept) >= MOST:
             break
     return kept
+
+
+def _shortened(plain: str, rows: TextRows) -> list[Place]:
+    """Lines that end in an ellipsis and begin as a longer text does."""
+    found = []
+    for index, row in enumerate(rows.rows):
+        length = len(row.plain.rstrip(".,"))
+        if row.kind != SINGLE or not row.plain.endswith("...") or not 6 <= length < len(plain):
+            continue
+        for match in find(codes_of(plain[:length]), rows.codes[index : index + 1], worst=0.2):
+            if match.start <= 1:
+                parts = rows.boxes(index, match.start, len(row.plain))
+                cost = match.cost / ONE / length
+                share = length / len(plain)
+                found.append(Place(index, match.start, len(row.plain), cost, parts, share))
+    return found
 
 
 def _matches(plain: str, rows: TextRows, share: float) -> list[Place]:

@@ -52,22 +52,27 @@ def _costs() -> tuple[np.ndarray, np.ndarray]:
 def letters(text: str) -> tuple[str, list[int]]:
     """The compared letters of a text, and for each the index of its character in the text.
 
-    Pictorial symbols (arrow heads, bullets, stars), which readers drop or guess, are left out
-    wherever anything else is left.
+    What readers drop or guess is left out wherever anything else is left: pictorial symbols (arrow
+    heads, bullets, stars), and letters of other scripts than Latin and those of East Asia.
     """
-    found, places = _letters(text, _PICTORIAL)
+    found, places = _letters(text, True)
     if not found:
-        found, places = _letters(text, ())
+        found, places = _letters(text, False)
     return "".join(found), places
 
 
-def _letters(text: str, without: tuple[str, ...]) -> tuple[list[str], list[int]]:
+def _unread(char: str) -> bool:
+    """Whether readers of Latin and East Asian script do not know a character."""
+    return unicodedata.category(char) in _PICTORIAL or 0x370 <= ord(char) < 0x1E00
+
+
+def _letters(text: str, readable: bool) -> tuple[list[str], list[int]]:
     found, places = [], []
     for index, char in enumerate(text):
         plain = unicodedata.normalize("NFKD", char.translate(_VARIANTS)).casefold()
         for part in plain:
             dropped = part.isspace() or unicodedata.combining(part)
-            if not dropped and unicodedata.category(part) not in without:
+            if not dropped and not (readable and _unread(part)):
                 found.append(part)
                 places.append(index)
     return found, places

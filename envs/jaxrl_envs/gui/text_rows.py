@@ -17,6 +17,8 @@ SINGLE, BESIDE, BELOW = 0, 1, 2
 TAIL = 90
 """Letters of a line that are kept where it is joined with others."""
 LONGEST = 400
+REACH = 5.0
+"""Heights between lines on one row that may be one element's text, a badge at its end, say."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,16 +117,17 @@ def _joined(parts: list[Row], kind: int) -> Row:
 
 
 def _beside(boxes: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs (left, right) on one row, no farther apart than 2.5 heights."""
+    """Pairs (left, right) on one row, no farther apart than `REACH` heights, nothing between."""
     found = []
     for a, box in enumerate(boxes):
         height = box[3] - box[1]
         overlap = np.minimum(box[3], boxes[:, 3]) - np.maximum(box[1], boxes[:, 1])
         lower = np.minimum(height, boxes[:, 3] - boxes[:, 1])
         gap = boxes[:, 0] - box[2]
-        near = (overlap > 0.6 * lower) & (gap > -0.3 * height) & (gap < 2.5 * height)
+        near = (overlap > 0.6 * lower) & (gap > -0.3 * height) & (gap < REACH * height)
         near[a] = False
-        found += [(a, int(b)) for b in np.flatnonzero(near)]
+        others = np.flatnonzero(near)
+        found += [(a, int(others[np.argmin(gap[others])]))] if others.size else []
     return found
 
 

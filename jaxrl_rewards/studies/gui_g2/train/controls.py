@@ -150,6 +150,66 @@ def _reduced(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(small), np.array([REDUCED[1] / width, REDUCED[0] / height])
 
 
+def _features_and_shares(params, screens: list[tuple], points: np.ndarray):
+    """Frozen features float16[n, Y, X, 64], each cell's share of the boxes, sizes int32[n, 2]."""
+    features_of = jax.jit(lambda pixels, size: reader_features(params, pixels[None], size[None]))
+    features, shares = [], []
+    for pixels, size, boxes in screens:
+        features.append(np.asarray(features_of(pixels, size))[0].astype(np.float16))
+        inside_each = _inside_boxes(points, boxes)
+        area = np.maximum(inside_each.sum(axis=1, keepdims=True), 1)
+        shares.append(np.mean(inside_each / area, axis=0).astype(np.float32))
+    return np.stack(features), np.stack(shares), np.stack([size for _, size, _ in screens])
+
+
+def _points_of_folds(params, screens: list[tuple], folds, budget, progress) -> np.ndarray:
+    """The one point float32[n, 2] of each screen, by a network trained on the other folds."""
+    height, width = screens[0][0].shape[:2]
+    points = cell_points(height, width)[: (height // 4) * (width // 2)]
+    features, share, sizes = _features_and_shares(params, screens, points)
+    steps, batch = budget
+    optimiser = optax.adam(3e-3)
+
+    def score(head, feature, size):
+        return clickability(head, feature, size).reshape(len(feature), -1)
+
+    @jax.jit
+    def step(head, state, feature, size, target):
+        def loss(head):
+            return -jnp.mean(
+                jnp.sum(target * jax.nn.log_softmax(score(head, feature, size)), axis=-1)
+            )
+
+        value, gradient = jax.value_and_grad(loss)(head)
+        change, state = optimiser.update(gradient, state)
+        return optax.apply_updates(head, change), state, value
+
+    scores = jax.jit(score)
+    chosen = np.zeros((len(features), 2), np.float32)
+    generator = np.random.default_rng(0)
+    for number, fold in enumerate(np.unique(folds)):
+        fresh = reader_init(jax.random.key(17))
+        head = {name: fresh[name] for name in ("context1", "context2", "context3")}
+        head["context3"]["kernel"] = 0.1 * jnp.ones_like(head["context3"]["kernel"])
+        state = optimiser.init(head)
+        train = np.flatnonzero(folds != fold)
+        if train.size == 0:
+            continue
+        for _ in range(steps):
+            index = generator.choice(train, size=batch)
+            feature = features[index].astype(np.float32)
+            head, state, _ = step(head, state, feature, sizes[index], share[index])
+        test = np.flatnonzero(folds == fold)
+        for i in test:
+            logits = scores(head, features[i : i + 1].astype(np.float32), sizes[i : i + 1])
+            mass = jax.nn.softmax(logits).reshape(1, height // 4, width // 2)
+            mass = jax.lax.reduce_window(mass, 0.0, jax.lax.add, (1, 3, 7), (1, 1, 1), "SAME")
+            chosen[i] = points[int(jnp.argmax(mass))]
+        if progress:
+            progress(number + 1, len(np.unique(folds)))
+    return chosen
+
+
 def pixels_only(
     params, images: Iterable[np.ndarray], groups: list[np.ndarray], folds: np.ndarray,
     steps: int = 120, batch: int = 16, progress: Callable | None = None,
@@ -174,59 +234,8 @@ def pixels_only(
     shapes = [item[0].shape for item in prepared]
     common = max(set(shapes), key=shapes.count)
     usable = np.array([shape == common for shape in shapes])
-    features_of = jax.jit(lambda pixels, size: reader_features(params, pixels[None], size[None]))
-    height, width = common[:2]
-    points = cell_points(height, width)[: (height // 4) * (width // 2)]
-    features, targets = [], []
-    for (pixels, size), boxes, good in zip(prepared, scaled, usable, strict=True):
-        if good:
-            features.append(np.asarray(features_of(pixels, size))[0].astype(np.float16))
-            targets.append(_inside_boxes(points, boxes))
-    features = np.stack(features)
-    share = np.stack(
-        [np.mean(t / np.maximum(t.sum(axis=1, keepdims=True), 1), axis=0) for t in targets]
-    ).astype(np.float32)
-    sizes = np.stack([item[1] for item, good in zip(prepared, usable, strict=True) if good])
-    part_folds = folds[usable]
-    optimiser = optax.adam(3e-3)
-
-    def score(head, feature, size):
-        return clickability(head, feature, size).reshape(len(feature), -1)
-
-    @jax.jit
-    def step(head, state, feature, size, target):
-        def loss(head):
-            return -jnp.mean(
-                jnp.sum(target * jax.nn.log_softmax(score(head, feature, size)), axis=-1)
-            )
-
-        value, gradient = jax.value_and_grad(loss)(head)
-        change, state = optimiser.update(gradient, state)
-        return optax.apply_updates(head, change), state, value
-
-    scores = jax.jit(score)
-    chosen = np.zeros((len(features), 2), np.float32)
-    generator = np.random.default_rng(0)
-    for number, fold in enumerate(np.unique(part_folds)):
-        fresh = reader_init(jax.random.key(17))
-        head = {name: fresh[name] for name in ("context1", "context2", "context3")}
-        head["context3"]["kernel"] = 0.1 * jnp.ones_like(head["context3"]["kernel"])
-        state = optimiser.init(head)
-        train = np.flatnonzero(part_folds != fold)
-        if train.size == 0:
-            continue
-        for _ in range(steps):
-            index = generator.choice(train, size=batch)
-            feature = features[index].astype(np.float32)
-            head, state, _ = step(head, state, feature, sizes[index], share[index])
-        test = np.flatnonzero(part_folds == fold)
-        for i in test:
-            logits = scores(head, features[i : i + 1].astype(np.float32), sizes[i : i + 1])
-            mass = jax.nn.softmax(logits).reshape(1, height // 4, width // 2)
-            mass = jax.lax.reduce_window(mass, 0.0, jax.lax.add, (1, 3, 7), (1, 1, 1), "SAME")
-            chosen[i] = points[int(jnp.argmax(mass))]
-        if progress:
-            progress(number + 1, len(np.unique(part_folds)))
+    kept = [(*item, boxes) for item, boxes, good in zip(prepared, scaled, usable) if good]
+    chosen = _points_of_folds(params, kept, folds[usable], (steps, batch), progress)
     hits, row = [], 0
     for good, boxes in zip(usable, scaled, strict=True):
         if good:
