@@ -13,7 +13,7 @@ MINUTES_OTHERS ?= 14
 CHARACTERS ?= human dinosaur mouse
 WALKS := runs/retarget-demo-$(SEED)
 
-.PHONY: demo retarget-demo test test-fast lint format bench record tables docs clean
+.PHONY: demo retarget-demo test test-fast lint format bench record tables notebooks docs clean
 
 demo: $(STAMP)
 	$(RUN) jaxrl_rewards.cli reproduce gui_g2 --seeds 4 --out runs/demo
@@ -51,6 +51,9 @@ record: $(STAMP)
 tables: $(STAMP)
 	$(RUN) benchmarks.tables
 	$(RUN) benchmarks.shipped
+
+notebooks: $(STAMP)
+	$(RUN) benchmarks.notebooks
 
 # The site, into build/docs; reading it needs no network.
 docs: $(STAMP)

@@ -18,7 +18,6 @@ from jaxrl_rewards.commands.given_reward import (
     stored_reward,
     with_given_reward,
 )
-from jaxrl_rewards.commands.reward_options import split_reward_options
 from jaxrl_rewards.commands.stored_run import stored_config, stored_task
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.json_files import parse_json
@@ -28,6 +27,7 @@ from jaxrl_rewards.learners.presets import PRESETS, preset
 from jaxrl_rewards.rewards.learning import learning_terms
 from jaxrl_rewards.rewards.schedule import Linear
 from jaxrl_rewards.train.arguments import changed_flags, parse
+from jaxrl_rewards.train.reward_options import split_reward_options
 
 
 @dataclasses.dataclass(frozen=True)

@@ -155,19 +155,33 @@ def state_sharding(
       learner: names its batched fields and may place its parameters itself (`Learner.batched`,
         `Learner.partition`).
       num_seeds: number of seeds under `vmap`. When "data" divides it, seeds are split over
-        "data" and nothing else is.
+        "data", and nothing else is but what the learner's `partition` splits.
       large: see `parameter_sharding`.
 
     Otherwise leaves of batched fields whose worlds' axis is a multiple of the "data" size are split
     along it. Parameters, the optimiser's moments and models of the parameters' structure are placed
-    alike: by the learner's `partition` (without seeds), else by size; other models by theirs. All
-    else, a replay memory too, is replicated. A sharding never changes what is computed, only where.
+    alike: by the learner's `partition`, which sees one seed's, else by size; other models by
+    theirs. All else, a replay memory too, is replicated. A sharding never changes what is computed,
+    only where.
     """
     size = mesh.shape["data"]
     axis = 0 if num_seeds is None else 1
-    if num_seeds is not None and num_seeds % size == 0:
-        split = jax.tree.map(lambda _: leading_sharding(mesh), state)
-        return split.replace(step=replicated(mesh))
+    whole_seeds = num_seeds is not None and num_seeds % size == 0
+    partition = getattr(learner, "partition", None)
+    if partition is not None and num_seeds is not None:
+        partition = _of_seeds(partition, "data" if whole_seeds else None)
+    if whole_seeds:
+        split = jax.tree.map(lambda _: leading_sharding(mesh), state).replace(step=replicated(mesh))
+        if partition is None:
+            return split
+        of_params = partition(state.params, mesh)
+        placed = {
+            name: _like_parameters(
+                getattr(state, name), state.params, of_params, _along_seeds, mesh
+            )
+            for name in PLACED_LIKE_PARAMETERS
+        }
+        return split.replace(**placed)
 
     def batched(leaf: Any) -> NamedSharding:
         if leaf.ndim > axis and leaf.shape[axis] and leaf.shape[axis] % size == 0:
@@ -177,9 +191,7 @@ def state_sharding(
     def by_size(tree: PyTree, mesh: Mesh) -> PyTree:
         return parameter_sharding(tree, mesh, large=large)
 
-    partition = getattr(learner, "partition", None)
-    partition = by_size if partition is None or num_seeds is not None else partition
-    of_params = partition(state.params, mesh)
+    of_params = (partition or by_size)(state.params, mesh)
     fields = {}
     for name, value in _fields(state).items():
         if name in getattr(learner, "batched", BATCHED_FIELDS):
@@ -189,6 +201,64 @@ def state_sharding(
         else:
             fields[name] = jax.tree.map(lambda _: replicated(mesh), value)
     return state.replace(**fields)
+
+
+def place_hparams(hparams: PyTree, mesh: Mesh | None, learner: Any, *, seeds: bool) -> PyTree:
+    """Hyper-parameters under `hparam_sharding`; as they are without a mesh."""
+    if mesh is None:
+        return hparams
+    return place(hparams, hparam_sharding(hparams, mesh, learner=learner, seeds=seeds))
+
+
+def hparam_sharding(
+    hparams: PyTree, mesh: Mesh, *, learner: Any = None, seeds: bool = False, large: int = LARGE
+) -> PyTree:
+    """Shardings of a learner's hyper-parameters.
+
+    Large parameters to start from (`initial_params`) lie where those of the state will lie, by the
+    learner's `partition`, else by size; large `data` (`large` elements or more) is split along its
+    leading axis over "data", where that divides it. All else is replicated, and everything is with
+    `seeds`: where the leaves lead with an axis of seeds.
+    """
+    shardings = jax.tree.map(lambda _: replicated(mesh), hparams)
+    placed = {}
+    if not seeds and getattr(hparams, "initial_params", None) is not None:
+        partition = getattr(learner, "partition", None)
+        given = hparams.initial_params
+        placed["initial_params"] = (
+            parameter_sharding(given, mesh, large=large)
+            if partition is None
+            else partition(given, mesh)
+        )
+    data = jax.tree.leaves(getattr(hparams, "data", ()))
+    if not seeds and sum(leaf.size for leaf in data) >= large:
+        placed["data"] = jax.tree.map(
+            lambda leaf: (
+                leading_sharding(mesh)
+                if leaf.ndim and leaf.shape[0] and leaf.shape[0] % mesh.shape["data"] == 0
+                else replicated(mesh)
+            ),
+            hparams.data,
+        )
+    return shardings.replace(**placed) if placed else shardings
+
+
+def _of_seeds(partition: Any, lead: str | None) -> Any:
+    """A learner's `partition` for parameters with an axis of seeds in front, split over `lead`."""
+
+    def with_seeds(params: PyTree, mesh: Mesh) -> PyTree:
+        one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), params)
+        return jax.tree.map(
+            lambda found: NamedSharding(mesh, PartitionSpec(lead, *getattr(found, "spec", found))),
+            partition(one, mesh),
+            is_leaf=lambda found: isinstance(found, PartitionSpec),
+        )
+
+    return with_seeds
+
+
+def _along_seeds(tree: PyTree, mesh: Mesh) -> PyTree:
+    return jax.tree.map(lambda _: leading_sharding(mesh), tree)
 
 
 def _like_parameters(

@@ -75,8 +75,9 @@ def infer_tree_values(
     that are not `valid` count nothing and give no sample.
     """
     same_shape(parent=parent, is_end=is_end, correct=correct, valid=valid)
+    parent, is_end, correct = (jnp.asarray(leaf) for leaf in (parent, is_end, correct))
     size = parent.shape[0]
-    valid = jnp.ones((size,), bool) if valid is None else valid
+    valid = jnp.ones((size,), bool) if valid is None else jnp.asarray(valid, bool)
     hit = is_end.astype(bool) & correct.astype(bool) & valid
     above = jnp.where((parent >= 0) & valid, parent, size)
 
@@ -108,7 +109,7 @@ def route_values(
 ) -> tuple[Float[Array, "N"], Bool[Array, "N"]]:
     """`(value, has_sample)` from one accepted leaf: depth / D on its route of D steps; beside it
     (depth of the parent − 1) / D, at least 0. The root gives no sample."""
-    size = parent.shape[0]
+    parent, size = jnp.asarray(parent), parent.shape[0]
 
     def depths(node: Array, depth: Array) -> Array:
         up = jnp.maximum(parent[node], 0)

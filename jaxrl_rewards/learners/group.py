@@ -108,7 +108,8 @@ class GroupHParams(Record):
     clip_high: Any = 0.2
     kl_coefficient: Any = 0.04
     """β of the divergence to the reference policy, added to the loss. 0 switches it off and still
-    measures the divergence; None does without a reference: none is kept, none is evaluated."""
+    measures the divergence; None does without: no reference is evaluated, nor kept unless a
+    `score` or `partner` may read it."""
     temperature: Any = 1.0
     """Of the policy, when sampling and in every log-probability: divides categorical logits and
     multiplies a Gaussian's variance. Above 0."""
@@ -158,8 +159,8 @@ def make_group(
       partner: a model that learns beside the policy.
       initial_params: sets `hparams.initial_params`.
 
-    The state's `models` hold "reference" (the initial policy, unless `kl_coefficient` is None) and,
-    with one, "partner".
+    The state's `models` hold "reference" (the initial policy, where anything may read it) and, with
+    one, "partner".
     TypeError for a part that is no function, or gives something else.
     """
     _check_parts(sample=sample, score=score, credit=credit, loss=loss, aggregate=aggregate)
@@ -173,8 +174,10 @@ def make_group(
     optimiser = adam(1e-8)
     learn = passes_over_answers(config, network, head, Objective(loss, aggregate, kl), optimiser)
 
+    read = partner is not None or score is not outcome
+
     def init(key: jax.Array, hparams: GroupHParams) -> LearnerState:
-        return _first_state(key, hparams, network, optimiser, partner)
+        return _first_state(key, hparams, network, optimiser, partner, read)
 
     def update(state: LearnerState, hparams: GroupHParams) -> tuple[LearnerState, Metrics]:
         now = at_step(hparams, state.step)
@@ -212,14 +215,15 @@ def _first_state(
     network: ActorCritic,
     optimiser: optax.GradientTransformation,
     partner: Partner | None,
+    read: bool,
 ) -> LearnerState:
-    """Fresh or given parameters, their copy as the reference where one is used, and the partner's
-    model."""
+    """Fresh or given parameters, their copy as the reference where one is used (`read`: by others
+    than the divergence), and the partner's model."""
     key_params, key_run = jax.random.split(key)
     params = hparams.initial_params
     params = network.init(key_params) if params is None else params
     models = {}
-    if hparams.kl_coefficient is not None:
+    if read or hparams.kl_coefficient is not None:
         models["reference"] = jax.tree.map(jnp.copy, params)
     if partner is not None:
         models["partner"] = partner.init(jax.random.fold_in(key_params, 1), params)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from jaxrl_rewards.core.extras import require_package
-from jaxrl_rewards.core.mesh import replicate
+from jaxrl_rewards.core.mesh import place_hparams
 from jaxrl_rewards.train import record
 from jaxrl_rewards.train.checkpoint import FOLDER, Checkpoints
 from jaxrl_rewards.train.distributed import agree_on_any, is_writer
@@ -127,7 +127,7 @@ def run(
     _check(plan, log, mesh, learner, between)
     loop = Loop(
         learner=learner,
-        hparams=hparams if mesh is None else replicate(hparams, mesh),
+        hparams=place_hparams(hparams, mesh, learner, seeds=vmap_hparams),
         key=key,
         plan=plan,
         evaluate=evaluate,

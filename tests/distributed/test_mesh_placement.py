@@ -8,6 +8,8 @@ from jax.sharding import PartitionSpec
 
 from jaxrl_rewards.core import mesh as meshes
 from jaxrl_rewards.learners import LearnerState, seed_axes
+from jaxrl_rewards.learners.fit import FitHParams
+from jaxrl_rewards.learners.group import GroupHParams
 from jaxrl_rewards.learners.optimise import adam
 from tests.train.toys import BATCH, make_regression
 
@@ -119,3 +121,49 @@ def test_moments_and_teachers_are_placed_like_parameters_and_replay_is_not(specs
     assert own.params["wide"] == PartitionSpec(None, "model") == own.opt_state.mu["wide"]
     assert own.models["reference"]["odd"] == PartitionSpec("model")
     assert own.memory["obs"] == PartitionSpec("data")
+
+
+class Placing:
+    """A learner that says itself where its parameters lie."""
+
+    batched = ()
+
+    @staticmethod
+    def partition(tree, mesh):
+        assert tree["wide"].shape == (64, 64), "it sees one seed's parameters"
+        return {"wide": PartitionSpec(None, "model"), "odd": PartitionSpec()}
+
+
+@pytest.mark.parametrize("seeds, lead", [(4, "data"), (3, None)])
+def test_a_learner_places_its_parameters_with_seeds_too(specs, seeds, lead):
+    params = {"wide": shaped(seeds, 64, 64), "odd": shaped(seeds, 7)}
+    one = {"wide": jnp.zeros((64, 64)), "odd": jnp.zeros(7)}
+    moments = jax.eval_shape(
+        jax.vmap(adam().init), jax.tree.map(lambda x: jnp.stack([x] * seeds), one)
+    )
+    state = LearnerState(
+        params=params, opt_state=moments, models={"reference": params}, skipped=shaped(seeds),
+        key=shaped(seeds), step=shaped(),
+    )  # fmt: skip
+    found = meshes.state_sharding(state, Grid(data=2, model=2), learner=Placing, num_seeds=seeds)
+    assert found.params["wide"] == PartitionSpec(lead, None, "model")
+    assert found.opt_state.mu == found.opt_state.nu == found.params == found.models["reference"]
+    assert found.params["odd"] == PartitionSpec(lead) and found.step == PartitionSpec()
+    assert found.key == (PartitionSpec() if lead is None else PartitionSpec("data"))
+
+
+def test_large_parameters_to_start_from_and_data_are_not_copied_to_every_device(specs):
+    numbers = GroupHParams(env_params=(), initial_params={"wide": shaped(64, 64), "odd": shaped(7)})
+    grid = Grid(data=2, model=2)
+    assert meshes.hparam_sharding(numbers, grid).initial_params["wide"] == PartitionSpec()
+    found = meshes.hparam_sharding(numbers, grid, large=4000)
+    assert found.initial_params == {"wide": PartitionSpec("model"), "odd": PartitionSpec()}
+    own = meshes.hparam_sharding(numbers, grid, learner=Placing)
+    assert own.initial_params["wide"] == PartitionSpec(None, "model")
+    swept = meshes.hparam_sharding(numbers, grid, learner=Placing, seeds=True)
+    assert swept.initial_params["wide"] == PartitionSpec()
+    fit = FitHParams(data={"rows": shaped(100, 64), "odd": shaped(7)}, learning_rate=shaped())
+    assert meshes.hparam_sharding(fit, grid).data["rows"] == PartitionSpec()
+    split = meshes.hparam_sharding(fit, grid, large=4000)
+    assert split.data == {"rows": PartitionSpec("data"), "odd": PartitionSpec()}
+    assert split.learning_rate == PartitionSpec()

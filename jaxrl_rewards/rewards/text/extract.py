@@ -18,7 +18,7 @@ NUMBER = re.compile(
 
 _PHRASES = ("the answer is", "final answer is", "final answer:", "answer:", "answer is")
 _BOXES = ("\\boxed", "\\fbox")
-_SENTENCE = re.compile(r"\n|\.(?=\s|$)")
+_SENTENCE = re.compile(r"\n|\.(?=\s|$)|,? (?:because|since|as|which|so|where) ")
 _EDGES = " \t\r\n:*$`'\"“”"
 
 
@@ -50,7 +50,7 @@ def after_hashes(text: str) -> str | None:
 
 
 def after_phrase(text: str) -> str | None:
-    """What follows the last "the answer is", "answer:" or the like, to the end of the sentence."""
+    """What follows the last "the answer is", "answer:" or the like, to its end or reason."""
     low = text.lower() if text.isascii() else text.translate(_LOWER)
     start = max(
         (low.rfind(phrase) + len(phrase) for phrase in _PHRASES if phrase in low), default=-1

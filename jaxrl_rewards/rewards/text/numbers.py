@@ -66,7 +66,7 @@ def exactly(value: Fraction | int, decimal: bool = False) -> Number:
     try:
         near = float(value)
     except OverflowError:
-        near = math.copysign(math.inf, value)
+        near = math.inf if value > 0 else -math.inf
     return Number(value, (complex(near),) * POINTS, decimal)
 
 
@@ -83,6 +83,8 @@ def same_number(left: Number, right: Number) -> bool:
         return abs(a - b) <= min(5.1e-7, 1e-5 * max(abs(a), abs(b)))
     if left.exact is not None and right.exact is not None:
         return False
+    if (left.exact is None) != (right.exact is None) and cmath.isinf(left.points[0]):
+        return False  # a number beyond floats is not infinite
     return all(_near(a, b) for a, b in zip(left.points, right.points, strict=True))
 
 
@@ -99,7 +101,9 @@ def evaluate(text: str, sign: int = 1) -> Number:
     reader = _Reader(text, sign)
     try:
         value = reader.sum(0)
-    except (ArithmeticError, RecursionError, OverflowError) as error:
+    except Unreadable:
+        raise
+    except (ArithmeticError, RecursionError, ValueError) as error:
         raise Unreadable(f"{text[:40]!r} has no value") from error
     if reader.peek():
         raise Unreadable(f"{text[:40]!r} is no expression")
@@ -108,7 +112,7 @@ def evaluate(text: str, sign: int = 1) -> Number:
 
 def variable(name: str) -> Number:
     """A variable by name: fixed values at the points."""
-    draw = [(zlib.crc32(f"{name}/{k}".encode()) % 9973) / 9973 for k in range(4)]
+    draw = [(zlib.crc32(f"{name}/{k}".encode("utf-8", "replace")) % 9973) / 9973 for k in range(4)]
     points = (
         complex(-0.4 - draw[0]),
         complex(0.4 + draw[1]),

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxrl_rewards.commands.reward_options import split_reward_options
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.studies.grpo_ppo_core.train import KIND
 from jaxrl_rewards.studies.grpo_ppo_core.train.task import TRANSIENT, LanguageTask, check
 from jaxrl_rewards.train.arguments import parse
+from jaxrl_rewards.train.reward_options import split_reward_options
 
 SAMPLES = 5
 """Answers that are printed before and after."""
@@ -43,14 +43,14 @@ def train(task: LanguageTask, again: str = "the same command") -> int:
         make_network,
         watch,
     )
-    from jaxrl_rewards.studies.grpo_ppo_core.train.questions import written
+    from jaxrl_rewards.studies.grpo_ppo_core.train.questions import make_questions
     from jaxrl_rewards.studies.grpo_ppo_core.train.samples import Samples
     from jaxrl_rewards.train.record import check_usable
     from jaxrl_rewards.train.runner import NonFiniteUpdates, run
 
     out = default_out(task)
     check_usable(out, resume=task.resume)
-    questions = written(task)
+    questions = make_questions(task)
     network = _sized(lambda: make_network(task, questions))
     keys = jax.random.split(jax.random.key(task.seed), 4)
     answer = make_evaluation(questions, network, task.evaluation_questions)
@@ -60,7 +60,7 @@ def train(task: LanguageTask, again: str = "the same command") -> int:
         return 130
     learner = make_learner(task, questions, network, begun)
     samples = Samples(questions.show, SAMPLES)
-    before = answer(begun, keys[2], questions.params)
+    before = answer(begun, keys[2], questions.asked)
     samples.add("before", before)
     try:
         result = run(
@@ -70,13 +70,13 @@ def train(task: LanguageTask, again: str = "the same command") -> int:
             out_dir=out,
             chunk_updates=min(task.chunk, task.updates),
             resume=task.resume,
-            evaluate=watch(answer, questions.params, keys[2]),
+            evaluate=watch(answer, questions.asked, keys[2]),
             evaluate_every=task.evaluate_every,
             checkpoint_every=task.checkpoint_every,
             best_metric="evaluation/accuracy",
             config={"kind": KIND, "task": settings(task)},
             show=("score", "length"),
-            title=f"{task.loss} on {task.env.task}",
+            title=f"{task.loss} on {subject(task)}",
         )
     except NonFiniteUpdates as error:
         print(f"jaxrl-rewards train: {error}", file=sys.stderr)
@@ -84,7 +84,7 @@ def train(task: LanguageTask, again: str = "the same command") -> int:
     if result.interrupted:
         print(f"interrupted after {result.updates} updates; go on with\n  {again} --resume")
         return 128 + int(result.signal_number or 15)
-    after = answer(result.state.params, keys[2], questions.params)
+    after = answer(result.state.params, keys[2], questions.asked)
     samples.add("after", after)
     samples.write(out / "samples.json")
     print(samples.table())
@@ -114,20 +114,30 @@ def start(task: LanguageTask, questions: Any, network: Any, key: Any, out: Path)
         resume=task.resume,
         config={"kind": f"{KIND}-{WARM_START}", "task": settings(task)},
         show=("loss", "accuracy"),
-        title=f"warm start on {task.env.task}",
+        title=f"warm start on {subject(task)}",
     )
     return None if result.interrupted else result.state.params
 
 
 def default_out(task: LanguageTask) -> Path:
     """The run's folder."""
-    return Path("runs") / f"language-{task.env.task}" if task.out is None else task.out
+    return Path("runs") / f"language-{subject(task)}" if task.out is None else task.out
+
+
+def subject(task: LanguageTask) -> str:
+    """What is asked, in a word."""
+    return task.env.task if task.data is None else task.data.stem
 
 
 def settings(task: LanguageTask) -> dict[str, Any]:
     """What is stored of a task, and compared when it goes on."""
     stored = dataclasses.asdict(task)
-    return {name: value for name, value in stored.items() if name not in TRANSIENT}
+    stored = {name: value for name, value in stored.items() if name not in TRANSIENT}
+    if task.data is not None:
+        from jaxrl_rewards.studies.grpo_ppo_core.train.data import fingerprint
+
+        stored |= {"data": str(task.data.absolute()), "data_sha256": fingerprint(task.data)}
+    return stored
 
 
 def _sized(make: Any) -> Any:

@@ -63,7 +63,7 @@ def make_warm_start(task: LanguageTask, questions: Questions, network: ActorCrit
         network.init,
         text_loss(network),
         batch,
-        hparams=FitHParams(data=questions.params, learning_rate=task.warm_start_rate),
+        hparams=FitHParams(data=questions.lessons, learning_rate=task.warm_start_rate),
         batch_size=task.warm_start_batch,
         steps_per_update=min(STEPS, max(task.warm_start, 1)),
     )
@@ -110,6 +110,7 @@ def make_evaluation(
     """`(params, key, env_params) -> Evaluation` of the likeliest answers to `count` questions of
     the test part; jitted. Accuracy is the share whose `correct` term is above one half."""
     head = action_head(questions.test.spec.action_space)
+    score = questions.test_score or questions.score
     sample = token_answers(questions.test, count, 1, prompt_width=questions.prompt_width)
 
     @jax.jit
@@ -120,7 +121,7 @@ def make_evaluation(
             return jnp.zeros_like(policy.noise(key, lead))
 
         played = sample(key, policy._replace(noise=no_chance), env_params)
-        reward, _ = questions.score(played, {}, None)
+        reward, _ = score(played, {}, None)
         right = reward.replace(total=reward.terms["correct"])
         correct = answer_scores(played, right)[:, 0] > 0.5
         return Evaluation(jnp.mean(correct.astype(jnp.float32)), correct, played)

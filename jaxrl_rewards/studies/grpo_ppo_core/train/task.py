@@ -47,6 +47,12 @@ class LanguageTask:
     """The task."""
     network: Sizes = Sizes()  # noqa: RUF009
     """The decoder, where none is given."""
+    data: Path | None = None
+    """Questions with answers instead of a written task: JSON lines, JSON or parquet."""
+    answer_tokens: int = 64
+    """With --data: tokens that an answer may have."""
+    prompt_tokens: int | None = None
+    """With --data: refuse questions of more tokens than this."""
     out: Path | None = None
     """Folder of the run; runs/language-TASK by default."""
     warm_start: int = 400
@@ -107,7 +113,7 @@ TRANSIENT = ("out", "resume")
 
 COUNTS = ("updates", "prompts", "epochs", "minibatches", "microbatches", "chunk",
           "evaluation_questions", "warm_start_batch", "evaluate_every",
-          "checkpoint_every")  # fmt: skip
+          "checkpoint_every", "answer_tokens", "prompt_tokens")  # fmt: skip
 
 
 def check(task: LanguageTask) -> None:

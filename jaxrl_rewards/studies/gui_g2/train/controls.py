@@ -11,7 +11,7 @@ the other families (five folds by family), while the reader never sees a page of
 """
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -25,11 +25,14 @@ from jaxrl_rewards.networks.reader import (
     reader_init,
 )
 from jaxrl_rewards.studies.gui_g2.train.metrics import inside
-from jaxrl_rewards.studies.gui_g2.train.predict import prepare_image
+from jaxrl_rewards.studies.gui_g2.train.predict import SMALL_PIXELS, check_image, prepare_image
 
 FOLDS = 5
 GRID = (42, 40)
 HASHES = 1024
+REDUCED = (160, 256)
+"""Height and width to which larger screens are reduced for "pixels only", whose features of all
+screens are kept at once (1.3 MB each)."""
 
 
 def family_folds(families: Sequence[str], folds: int = FOLDS, seed: int = 0) -> np.ndarray:
@@ -129,35 +132,53 @@ def pixel_ceiling(images: Sequence[str], boxes: np.ndarray) -> float:
         part = boxes[images == name]
         x, y = np.unique(part[:, [0, 2]]), np.unique(part[:, [1, 3]])
         # a best region has its corner at box edges; edges are included
-        points = [(a, b) for a in x for b in y]
-        total += max(sum(inside(point, box) for box in part) for point in points)
+        wide = (part[:, :1] <= x) & (x <= part[:, 2:3])
+        tall = (part[:, 1:2] <= y) & (y <= part[:, 3:])
+        total += int((wide.T.astype(np.int32) @ tall.astype(np.int32)).max())
     return total / len(boxes)
 
 
+def _reduced(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """An image, a large one at `REDUCED` size, and its scale (x, y)."""
+    image = check_image(image)
+    height, width = image.shape[:2]
+    if height * width <= SMALL_PIXELS:
+        return image, np.ones(2)
+    from PIL import Image
+
+    small = Image.fromarray(image).resize(REDUCED[::-1], Image.Resampling.BOX)
+    return np.asarray(small), np.array([REDUCED[1] / width, REDUCED[0] / height])
+
+
 def pixels_only(
-    params, images: list[np.ndarray], groups: list[np.ndarray], folds: np.ndarray,
+    params, images: Iterable[np.ndarray], groups: list[np.ndarray], folds: np.ndarray,
     steps: int = 120, batch: int = 16, progress: Callable | None = None,
 ) -> list[np.ndarray]:  # fmt: skip
     """Train a context network on frozen features to point without an instruction.
 
     Args:
         params: a reader's parameters, for its features.
-        images: uint8[H, W, 3], which must share one bucket of padded size (others get no point).
+        images: uint8[H, W, 3] each, taken one by one; those above 120,000 pixels are reduced to one
+            size. The most frequent bucket of padded sizes counts (others get no point).
         groups: per image, float32[k, 4], the boxes of its records.
         folds: int[images].
 
     Returns:
         Per image bool[k], whether the image's one point lies in each box.
     """
-    prepared = [prepare_image(image) for image in images]
+    prepared, scaled = [], []
+    for image, boxes in zip(images, groups, strict=True):
+        pixels, share = _reduced(image)
+        prepared.append(prepare_image(pixels))
+        scaled.append(np.asarray(boxes, np.float64) * np.tile(share, 2))
     shapes = [item[0].shape for item in prepared]
     common = max(set(shapes), key=shapes.count)
-    usable = np.array([shape == common and item[2] == 1 for shape, item in zip(shapes, prepared)])
+    usable = np.array([shape == common for shape in shapes])
     features_of = jax.jit(lambda pixels, size: reader_features(params, pixels[None], size[None]))
     height, width = common[:2]
     points = cell_points(height, width)[: (height // 4) * (width // 2)]
     features, targets = [], []
-    for (pixels, size, _), boxes, good in zip(prepared, groups, usable, strict=True):
+    for (pixels, size), boxes, good in zip(prepared, scaled, usable, strict=True):
         if good:
             features.append(np.asarray(features_of(pixels, size))[0].astype(np.float16))
             targets.append(_inside_boxes(points, boxes))
@@ -207,7 +228,7 @@ def pixels_only(
         if progress:
             progress(number + 1, len(np.unique(part_folds)))
     hits, row = [], 0
-    for good, boxes in zip(usable, groups, strict=True):
+    for good, boxes in zip(usable, scaled, strict=True):
         if good:
             hits.append(np.array([inside(chosen[row], box) for box in boxes]))
             row += 1
