@@ -55,7 +55,7 @@ tables: $(STAMP)
 notebooks: $(STAMP)
 	$(RUN) benchmarks.notebooks
 
-# The site, into build/docs; reading it needs no network.
+# The site, into build/docs; reading it needs no network (search needs python -m http.server).
 docs: $(STAMP)
 	$(RUN) pip install --quiet -c constraints.txt -e ".[docs]"
 	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --quiet --strict -f docs/mkdocs.yml
