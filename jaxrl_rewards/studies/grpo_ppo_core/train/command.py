@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.studies.grpo_ppo_core.train import KIND
 from jaxrl_rewards.studies.grpo_ppo_core.train.task import TRANSIENT, LanguageTask, check
 from jaxrl_rewards.train.arguments import parse
@@ -40,9 +39,9 @@ def train(task: LanguageTask, again: str = "the same command") -> int:
     from jaxrl_rewards.studies.grpo_ppo_core.train.learning import (
         make_evaluation,
         make_learner,
-        make_network,
         watch,
     )
+    from jaxrl_rewards.studies.grpo_ppo_core.train.model import make_model, save
     from jaxrl_rewards.studies.grpo_ppo_core.train.questions import make_questions
     from jaxrl_rewards.studies.grpo_ppo_core.train.samples import Samples
     from jaxrl_rewards.train.record import check_usable
@@ -51,14 +50,14 @@ def train(task: LanguageTask, again: str = "the same command") -> int:
     out = default_out(task)
     check_usable(out, resume=task.resume)
     questions = make_questions(task)
-    network = _sized(lambda: make_network(task, questions))
+    model = make_model(task, questions)
     keys = jax.random.split(jax.random.key(task.seed), 4)
-    answer = make_evaluation(questions, network, task.evaluation_questions)
-    begun = start(task, questions, network, keys[0], out)
+    answer = make_evaluation(questions, model, task.evaluation_questions)
+    begun = start(task, questions, model, keys[0], out)
     if begun is None:
         print(f"interrupted in the warm start; go on with\n  {again} --resume")
         return 130
-    learner = make_learner(task, questions, network, begun)
+    learner = make_learner(task, questions, model, begun)
     samples = Samples(questions.show, SAMPLES)
     before = answer(begun, keys[2], questions.asked)
     samples.add("before", before)
@@ -87,6 +86,7 @@ def train(task: LanguageTask, again: str = "the same command") -> int:
     after = answer(result.state.params, keys[2], questions.asked)
     samples.add("after", after)
     samples.write(out / "samples.json")
+    folder = save(task, model, result.state.params, out)
     print(samples.table())
     print(
         f"accuracy on {task.evaluation_questions} questions that training never asked: "
@@ -94,20 +94,23 @@ def train(task: LanguageTask, again: str = "the same command") -> int:
         f"{result.updates} updates"
     )
     print(f"results in {out}: metrics.jsonl, curves.png, samples.json, checkpoints/, config.json")
+    if folder is not None:
+        print(f"the model as a Hugging Face directory: {folder}")
     print(f"next: jaxrl-rewards evaluate {out}")
     return 0
 
 
-def start(task: LanguageTask, questions: Any, network: Any, key: Any, out: Path) -> Any | None:
+def start(task: LanguageTask, questions: Any, model: Any, key: Any, out: Path) -> Any | None:
     """Parameters after the warm start, a run of its own in the folder; None if interrupted."""
     from jaxrl_rewards.studies.grpo_ppo_core.train.learning import STEPS, make_warm_start
     from jaxrl_rewards.train.runner import run
 
     if task.warm_start == 0 or questions.solutions is None:
-        return network.init(key)
+        return model.initial(key)
     updates = max(1, round(task.warm_start / STEPS))
+    given = None if task.model is None else model.initial(key)
     result = run(
-        make_warm_start(task, questions, network),
+        make_warm_start(task, questions, model, given),
         key=key,
         total_updates=updates,
         out_dir=out / WARM_START,
@@ -137,11 +140,6 @@ def settings(task: LanguageTask) -> dict[str, Any]:
         from jaxrl_rewards.studies.grpo_ppo_core.train.data import fingerprint
 
         stored |= {"data": str(task.data.absolute()), "data_sha256": fingerprint(task.data)}
+    if task.model is not None:
+        stored["model"] = str(task.model.absolute())
     return stored
-
-
-def _sized(make: Any) -> Any:
-    try:
-        return make()
-    except ValueError as error:
-        raise InputError(f"--network: {error}") from error

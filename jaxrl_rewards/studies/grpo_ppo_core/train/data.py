@@ -19,7 +19,7 @@ from jaxrl_rewards.studies.grpo_ppo_core.train.questions import Questions
 from jaxrl_rewards.studies.grpo_ppo_core.train.task import LanguageTask
 
 TEST_SHARE = 10
-"""One question in so many is held back, by a hash of its text."""
+"""One question in so many is held back."""
 ASK, END = "\x02", "\x03"
 """Characters after a question and after an answer, where there is no chat template."""
 
@@ -103,19 +103,16 @@ def from_file(task: LanguageTask, tokeniser: Tokeniser | None = None) -> Questio
 
 
 def split(questions: Sequence[Any]) -> dict[str, list[Any]]:
-    """Questions of the training part and of the test part, by a hash of their text."""
-    parts: dict[str, list[Any]] = {"train": [], "test": []}
-    for question in questions:
-        digest = hashlib.sha256(question.text.encode()).digest()
-        name = "test" if int.from_bytes(digest[:4], "little") % TEST_SHARE == 0 else "train"
-        parts[name].append(question)
-    for name, part in parts.items():
-        if not part:
-            raise InputError(
-                f"of {len(questions)} questions none falls into the {name} part (one in "
-                f"{TEST_SHARE} is held back for the test); give more questions"
-            )
-    return parts
+    """Questions of the training part and of the test part: a tenth of the different texts, those
+    whose hashes are the smallest. InputError for fewer than 2."""
+    texts = sorted({q.text for q in questions}, key=lambda t: hashlib.sha256(t.encode()).digest())
+    if len(texts) < 2:
+        raise InputError("there is one question only; give at least 2, of which one is held back")
+    held = set(texts[: max(1, len(texts) // TEST_SHARE)])
+    return {
+        "train": [question for question in questions if question.text not in held],
+        "test": [question for question in questions if question.text in held],
+    }
 
 
 def table(tokens: Sequence[Sequence[int]], width: int) -> tuple[np.ndarray, np.ndarray]:

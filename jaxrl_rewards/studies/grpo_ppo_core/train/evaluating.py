@@ -22,8 +22,8 @@ def evaluate_language(folder: Path, stored: dict[str, Any], options: Any) -> int
     from jaxrl_rewards.studies.grpo_ppo_core.train.learning import (
         make_evaluation,
         make_learner,
-        make_network,
     )
+    from jaxrl_rewards.studies.grpo_ppo_core.train.model import make_model
     from jaxrl_rewards.studies.grpo_ppo_core.train.questions import make_questions
     from jaxrl_rewards.studies.shared.intervals import share_interval
     from jaxrl_rewards.train.checkpoint import load_state
@@ -33,14 +33,14 @@ def evaluate_language(folder: Path, stored: dict[str, Any], options: Any) -> int
     out = options.out or folder
     refuse_file(out)
     questions = make_questions(task)
-    network = make_network(task, questions)
-    initial = jax.eval_shape(network.init, jax.random.key(0))
+    model = make_model(task, questions)
+    initial = jax.eval_shape(model.initial, jax.random.key(0))
     initial = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), initial)
-    learner = make_learner(task, questions, network, initial)
+    learner = make_learner(task, questions, model, initial)
     asked = options.which or "latest"
     which = int(asked) if asked.isascii() and asked.isdigit() else asked
     state, update = load_state(folder, learner, which=which)
-    answer = make_evaluation(questions, network, count)
+    answer = make_evaluation(questions, model, count)
     key = jax.random.key(options.seed)
     record: dict[str, Any] = {"run": str(folder), "update": update}
     for name, params in by_level(task, questions).items():
@@ -102,6 +102,7 @@ def stored_task(folder: Path, stored: dict[str, Any]) -> Any:
     return dataclasses.replace(
         task,
         data=data,
+        model=None if task.model is None else Path(task.model),
         env=build(Written, given.get("env"), "config.task.env"),
         network=build(Sizes, given.get("network"), "config.task.network"),
     )

@@ -48,10 +48,16 @@ class Questions(NamedTuple):
 def make_questions(task: LanguageTask) -> Questions:
     """Those that a task names."""
     if task.data is None:
+        if task.model is not None:
+            raise InputError("--model answers the questions of a file; give one with --data FILE")
         return written(task)
     from jaxrl_rewards.studies.grpo_ppo_core.train.data import from_file
 
-    return from_file(task)
+    if task.model is None:
+        return from_file(task)
+    from jaxrl_rewards.studies.grpo_ppo_core.train.model import tokeniser_of
+
+    return from_file(task, tokeniser_of(task.model))
 
 
 def written(task: LanguageTask) -> Questions:
