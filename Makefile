@@ -63,7 +63,7 @@ docs: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) pip install --quiet --upgrade pip
-	$(RUN) pip install --quiet -c constraints.txt -e ".[physics,log,gui,parity,test,dev]"
+	$(RUN) pip install --quiet -c constraints.txt -e ".[physics,log,gui,llm,parity,test,dev]"
 	touch $(STAMP)
 
 clean:
