@@ -59,8 +59,7 @@ def train(task: LanguageTask, again: str = "the same command") -> int:
         return 130
     learner = make_learner(task, questions, model, begun)
     samples = Samples(questions.show, SAMPLES)
-    before = answer(begun, keys[2], questions.asked)
-    samples.add("before", before)
+    samples.add("before", answer(begun, keys[2], questions.asked))
     try:
         result = run(
             learner,
@@ -83,21 +82,25 @@ def train(task: LanguageTask, again: str = "the same command") -> int:
     if result.interrupted:
         print(f"interrupted after {result.updates} updates; go on with\n  {again} --resume")
         return 128 + int(result.signal_number or 15)
-    after = answer(result.state.params, keys[2], questions.asked)
-    samples.add("after", after)
+    samples.add("after", answer(result.state.params, keys[2], questions.asked))
     samples.write(out / "samples.json")
     folder = save(task, model, result.state.params, out)
+    report(task, samples, result.updates, out, folder)
+    return 0
+
+
+def report(task: LanguageTask, samples: Any, updates: int, out: Path, folder: Path | None) -> None:
+    """What was learnt, and where it lies."""
     print(samples.table())
     print(
         f"accuracy on {task.evaluation_questions} questions that training never asked: "
-        f"{float(before.accuracy):.3f} before, {float(after.accuracy):.3f} after "
-        f"{result.updates} updates"
+        f"{samples.accuracy['before']:.3f} before, {samples.accuracy['after']:.3f} after "
+        f"{updates} updates"
     )
     print(f"results in {out}: metrics.jsonl, curves.png, samples.json, checkpoints/, config.json")
     if folder is not None:
         print(f"the model as a Hugging Face directory: {folder}")
     print(f"next: jaxrl-rewards evaluate {out}")
-    return 0
 
 
 def start(task: LanguageTask, questions: Any, model: Any, key: Any, out: Path) -> Any | None:

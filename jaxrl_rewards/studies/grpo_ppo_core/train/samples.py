@@ -17,12 +17,14 @@ class Samples:
     def __init__(self, show: Callable[[Any], str], count: int):
         """`show` turns tokens into text; `count` questions are shown."""
         self._show, self._count = show, count
+        self.accuracy: dict[str, float] = {}
         self._answers: dict[str, list[tuple[str, str, bool]]] = {}
 
     def add(self, when: str, evaluation: Any) -> None:
         """The first answers of an evaluation."""
         played = evaluation.played
         right = np.asarray(evaluation.right)
+        self.accuracy[when] = float(evaluation.accuracy)
         self._answers[when] = [
             (*self._split(played, row), bool(right[row]))
             for row in range(min(self._count, right.shape[0]))
