@@ -13,7 +13,7 @@ MINUTES_OTHERS ?= 14
 CHARACTERS ?= human dinosaur mouse
 WALKS := runs/retarget-demo-$(SEED)
 
-.PHONY: demo retarget-demo test test-fast lint format bench record tables docs clean
+.PHONY: demo retarget-demo test test-fast lint format bench record tables notebooks docs clean
 
 demo: $(STAMP)
 	$(RUN) jaxrl_rewards.cli reproduce gui_g2 --seeds 4 --out runs/demo
@@ -52,7 +52,10 @@ tables: $(STAMP)
 	$(RUN) benchmarks.tables
 	$(RUN) benchmarks.shipped
 
-# The site, into build/docs; reading it needs no network.
+notebooks: $(STAMP)
+	$(RUN) benchmarks.notebooks
+
+# The site, into build/docs; reading it needs no network (search needs python -m http.server).
 docs: $(STAMP)
 	$(RUN) pip install --quiet -c constraints.txt -e ".[docs]"
 	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --quiet --strict -f docs/mkdocs.yml

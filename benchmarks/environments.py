@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import jax
 
 from benchmarks.tables import RETURNS, number, read_results, table
 
@@ -48,12 +51,27 @@ def _row(name: str, env: Any, summary: str, measured: dict[str, Any] | None) -> 
 
 
 def _section(kind: type, names: Sequence[str], made: dict[str, Any]) -> str:
-    """Docstring of the class, then what each of its names stands for."""
+    """Docstring and state of the class, then what each of its names stands for."""
     text = inspect.cleandoc(kind.__doc__ or "")
-    parts = [f"## {kind.__name__}", text]
+    parts = [f"## {kind.__name__}", text, _state(made[names[0]])]
     for name in names:
         parts.append(f"**`{name}`**: reward {_reward(made[name])}. {_recipe_text(name)}")
     return "\n\n".join(parts)
+
+
+def _state(env: Any) -> str:
+    """What reward terms see as `prev` and `nxt`: the state's fields with their shapes."""
+    state, _ = jax.eval_shape(env.reset, jax.random.key(0), env.default_params())
+    fields = [
+        f"`{field.name}`{_shape(getattr(state, field.name))}" for field in dataclasses.fields(state)
+    ]
+    return f"Reward terms see the state's {', '.join(fields)}."
+
+
+def _shape(value: Any) -> str:
+    """The shape of an array that is no scalar; nothing for the rest."""
+    shape = getattr(value, "shape", ())
+    return f" {list(shape)}" if isinstance(shape, tuple) and shape else ""
 
 
 def _reward(env: Any) -> str:

@@ -158,16 +158,17 @@ def study(results: Path, slug: str) -> str:
 
 def claims(results: Path, slug: str) -> str:
     """What a study compares, its paper, what it claims, and the command that runs it."""
+    from jaxrl_rewards.studies import get
+
     records = read_results(results, f"study-{slug}.json")
-    if not records:
-        return _missing(f"jaxrl-rewards reproduce {slug}")
-    record = records[0][1]
-    listed = "\n".join(f"{place}. {text}" for place, text in enumerate(record.get("claim", []), 1))
+    found = get(slug)
+    listed = "\n".join(f"{place}. {text}" for place, text in enumerate(found.claims, 1))
+    time = _minutes(records[0][1].get("seconds")) if records else "some time"
     return (
-        f"**{record.get('title', slug)}.** {record.get('paper', '')}\n\n{listed}\n\n"
+        f"**{found.title}.** {found.paper}\n\n{listed}\n\n"
         "<!-- test: skip because it is a whole study -->\n"
         f"```sh\njaxrl-rewards reproduce {slug} --out runs/{slug}\n```\n\n"
-        f"It takes {_minutes(record.get('seconds'))} on two cores; `--quick` is a first look."
+        f"It takes {time} on two cores; `--quick` is a first look."
     )
 
 

@@ -1,4 +1,4 @@
-"""The command line: `jaxrl-rewards VERB`, with the verbs of `VERBS`."""
+"""The command line: `jaxrl-rewards COMMAND`, with the commands of `VERBS`."""
 
 from __future__ import annotations
 
@@ -15,27 +15,30 @@ from jaxrl_rewards.core.output import steady_output
 from jaxrl_rewards.train.compilation import configure_cpu
 
 VERBS: dict[str, tuple[str, str]] = {
-    "list": ("list", "the systems, the worlds, and what each study last measured"),
-    "reproduce": ("reproduce", "run a paper's claim in miniature: arms, seeds, table, verdict"),
+    "list": ("list", "the studies with what each last measured, and the environments"),
+    "reproduce": (
+        "reproduce",
+        "run a study: a paper's claim at laptop size, with table, figure and verdict",
+    ),
     "train": ("train", "train a policy (ppo, gui, retarget), or search a reward (eureka)"),
     "evaluate": ("evaluate", "evaluate a checkpoint on held-out or your own input"),
     "drive": ("drive", "drive an avatar with headset and controllers, as JSON lines"),
     "design": (
         "design",
-        "design a sparse reward for a task whose model is a table, with the same best policy",
+        "design a reward in few states for a tabular model, with the same best policy",
     ),
-    "bench": ("bench", "throughput suites, with peers where they are installed"),
+    "bench": ("bench", "measure throughput, beside other libraries where they are installed"),
 }
 
 OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM,
                   errno.ENAMETOOLONG, errno.EIO, errno.EMFILE, errno.ENFILE)  # fmt: skip
 """What the operating system refuses, whatever a program does: told in one sentence."""
 
-USAGE = """usage: jaxrl-rewards VERB [ARGUMENTS]
+USAGE = """usage: jaxrl-rewards COMMAND [ARGUMENTS]
 
-Reward design in JAX: worlds, rewards, credit and learners as pure functions.
+Reward design in JAX: environments, rewards, credit and learners as pure functions.
 
-verbs:
+commands:
 {verbs}
 examples:
   jaxrl-rewards list
@@ -45,7 +48,7 @@ examples:
   jaxrl-rewards evaluate gui --data FOLDER_IN_SCREENSPOT_FORMAT
   jaxrl-rewards train retarget --env.character dinosaur --env.data MOTIONS
 
-`jaxrl-rewards VERB --help` shows a verb's arguments."""
+`jaxrl-rewards COMMAND --help` shows a command's arguments."""
 
 
 def usage() -> str:
@@ -54,7 +57,7 @@ def usage() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; returns the exit code.
+    """Run one command; returns the exit code.
 
     0: done; 2: bad input (one sentence on stderr); 128 + n: ended by signal n after saving.
     """
@@ -70,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if verb not in VERBS:
         print(
-            f"jaxrl-rewards: there is no verb {verb!r}; choose {', '.join(VERBS)}", file=sys.stderr
+            f"jaxrl-rewards: there is no command {verb!r}; choose {', '.join(VERBS)}",
+            file=sys.stderr,
         )
         return 2
     configure_cpu()

@@ -39,7 +39,7 @@ COMMANDS = {
 }
 EARLY = 0.2
 """Share of the kills that fall into the start of a process."""
-LEAST_CHANGES = 6
+LEAST_CHANGES = 14
 """Up to so many changes in the folder a process may live, or it would never come beyond its start:
 the record of the run and its log are the first."""
 LIMIT = 900.0
@@ -178,7 +178,9 @@ def watch(
         time.sleep(0.004)
     code = process.wait()
     saved = any(path.name[0].isdigit() for path in folder.glob("checkpoints/*"))
-    saved = saved or any(folder.glob("halfway/*.npz")) or any(folder.glob("trainings/*.npz"))
+    saved = (
+        saved or any(folder.glob("halfway/[!.]*.npz")) or any(folder.glob("trainings/[!.]*.npz"))
+    )
     spent = time.perf_counter() - began
     return {
         "code": code, "changes": count, "first_change": first, "saved": saved, "seconds": spent,

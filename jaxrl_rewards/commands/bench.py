@@ -1,4 +1,4 @@
-"""`jaxrl-rewards bench`: throughput suites of a checkout, with peers where installed."""
+"""`jaxrl-rewards bench`: throughput of a checkout, beside other libraries where installed."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ SUITES = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one suite, or all of them when none is named."""
+    """Run one benchmark, or all of them when none is named."""
     folder = Path(__file__).resolve().parents[2] / "benchmarks" / "throughput"
     if arguments and arguments[0] in ("-h", "--help"):
-        choose(arguments, SUITES, prog="jaxrl-rewards bench", what="suite")
+        choose(arguments, SUITES, prog="jaxrl-rewards bench", what="benchmark")
         return 0
     if not folder.is_dir():
         raise InputError("benchmarks are part of the source checkout; run `bench` from one")
     names, rest = (list(SUITES), list(arguments))
     if arguments and not arguments[0].startswith("-"):
-        suite, rest = choose(arguments, SUITES, prog="jaxrl-rewards bench", what="suite")
+        suite, rest = choose(arguments, SUITES, prog="jaxrl-rewards bench", what="benchmark")
         names = [suite]
     for name in names:
         done = subprocess.run([sys.executable, str(folder / f"bench_{name}.py"), *rest])

@@ -84,16 +84,18 @@ def _check(options: Any) -> None:
 
 def _refuse_others(options: Any, kind: str, found: dict[str, Any]) -> None:
     """InputError for an option that was given, but means nothing for this kind of run."""
-    known = {"ppo": {"reward", *OWN_FLAGS}}
+    known, usual = {"ppo": {"reward", *OWN_FLAGS}}, {}
     for name, train in found.items():
         alone = argparse.ArgumentParser()
         if train.flags is not None:
             train.flags(alone)
+        usual |= {action.dest: action.default for action in alone._actions}
         own = {action.dest for action in alone._actions} - {"help"}
         known[name] = own if train.ships else own | set(OWN_FLAGS)
     shown = {"ppo": "a run of `train ppo`", "gui": "the pointing policy"}
     for name, value in vars(options).items():
-        if value is None or value is False or name in {"run", "out", *known[kind]}:
+        untold = value is None or value is False or value == usual.get(name)
+        if untold or name in {"run", "out", *known[kind]}:
             continue
         belongs = [other for other, names in known.items() if name in names]
         raise InputError(

@@ -1,4 +1,4 @@
-"""`jaxrl-rewards list`: systems, worlds and last measured results."""
+"""`jaxrl-rewards list`: studies, environments and last measured results."""
 
 from __future__ import annotations
 
@@ -25,14 +25,17 @@ def main(arguments: Sequence[str]) -> int:
     """Print the tables, or everything as JSON with `--json`; or all about one world."""
     parser = argparse.ArgumentParser(
         prog="jaxrl-rewards list",
-        description="The systems that are here, the worlds, and what each study last measured.",
+        description="The studies with what each last measured, and the environments (which the "
+        "code calls worlds).",
     )
-    parser.add_argument("world", nargs="?", help="a world: its spaces, reward terms and recipe")
+    parser.add_argument(
+        "world", nargs="?", help="an environment: its spaces, reward terms and recipe"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument(
         "--quantities",
-        metavar="WORLD",
-        help="what a reward program may read in this world, and how programs are written",
+        metavar="ENVIRONMENT",
+        help="what a reward program may read in this environment, and how programs are written",
     )
     parser.add_argument(
         "--results",
@@ -110,7 +113,7 @@ def status(last: dict[str, Any] | None) -> str:
         return "not measured here"
     first = short(last)
     second = last.get("second_key")
-    return first if second is None else f"{first}; on a second key: {short(second)}"
+    return first if second is None else f"{first}; on a second random key: {short(second)}"
 
 
 def short(record: dict[str, Any]) -> str:
@@ -152,22 +155,22 @@ def _print(report: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = Console(width=None if sys.stdout.isatty() else 120)
-    systems = Table(title="systems")
-    for column in ("slug", "title", "claim", "last measured"):
+    systems = Table(title="studies")
+    for column in ("name", "title", "claim", "last measured"):
         systems.add_column(column, overflow="fold")
     for slug, system in report["systems"].items():
         last = system["last"]
         when = "" if last is None else f"{last['date']}, {last['seeds']} seeds, {last['seconds']} s"
         systems.add_row(slug, system["title"], system["status"], when)
     console.print(systems)
-    table = Table(title="worlds")
+    table = Table(title="environments")
     table.add_column("name")
     table.add_column("what it is", overflow="fold")
     table.add_column("reward terms and weights", overflow="fold")
     for name, world in report["worlds"].items():
         table.add_row(name, world, _terms(name))
     console.print(table)
-    console.print("all about one: jaxrl-rewards list WORLD", highlight=False)
+    console.print("all about one: jaxrl-rewards list ENVIRONMENT", highlight=False)
 
 
 def _terms(name: str) -> str:

@@ -1,4 +1,4 @@
-"""`jaxrl-rewards reproduce SLUG`: a published claim in miniature."""
+"""`jaxrl-rewards reproduce STUDY`: a published claim at laptop size."""
 
 from __future__ import annotations
 

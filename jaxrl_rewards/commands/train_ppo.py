@@ -18,7 +18,6 @@ from jaxrl_rewards.commands.given_reward import (
     stored_reward,
     with_given_reward,
 )
-from jaxrl_rewards.commands.reward_options import split_reward_options
 from jaxrl_rewards.commands.stored_run import stored_config, stored_task
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.json_files import parse_json
@@ -28,23 +27,24 @@ from jaxrl_rewards.learners.presets import PRESETS, preset
 from jaxrl_rewards.rewards.learning import learning_terms
 from jaxrl_rewards.rewards.schedule import Linear
 from jaxrl_rewards.train.arguments import changed_flags, parse
+from jaxrl_rewards.train.reward_options import split_reward_options
 
 
 @dataclasses.dataclass(frozen=True)
 class PPOTask:
-    """Train PPO on a world."""
+    """Train PPO on an environment."""
 
     env: str = "CartPole-v1"
-    """Name of the world, `jaxrl-rewards list` shows all; or MODEL.npz, as `design` takes."""
+    """Name of the environment, `jaxrl-rewards list` shows all; or MODEL.npz, as `design` takes."""
     reward: str = ""
-    """Train on another reward than the world's own: a reward program (FILE.txt, what `train eureka`
-    finds), a designed table (FILE.csv), or FILE.py:NAME or MODULE:NAME, a function (prev, action,
-    next) or a reward. The world's own terms are logged beside it."""
+    """Train on another reward than the environment's own: a reward program (FILE.txt, what `train
+    eureka` finds), a designed table (FILE.csv), or FILE.py:NAME or MODULE:NAME, a function (prev,
+    action, next) or a reward. The environment's own terms are logged beside it."""
     out: Path | None = None
     """Folder of the run; runs/ppo-ENV by default."""
     preset: str = "auto"
-    """Recipe that sets the other flags' defaults: auto (the world's own, where it has one), none,
-    or the name of a world that has one."""
+    """Recipe that sets the other flags' defaults: auto (the environment's own, where it has one),
+    none, or the name of an environment that has one."""
     steps: int = 500_000
     """Environment steps per seed."""
     seeds: int = 1
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         text = about(default.env)
     else:
-        text = "Train PPO on a world."
+        text = "Train PPO on an environment."
     task = parse(
         PPOTask, arguments, prog="jaxrl-rewards train ppo", description=text, default=default
     )
@@ -104,11 +104,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def about(name: str) -> str:
-    """What `--help` says of the world that is named: its reward's terms and its recipe."""
+    """What `--help` says of the environment that is named: its reward's terms and its recipe."""
     from jaxrl_rewards.commands.describe import terms_of
 
     lines = [
-        "Train PPO on a world. The defaults below are the recipe of the world that --env names"
+        "Train PPO on an environment. The defaults below are the recipe of the one that --env names"
     ]
     lines[0] += " (--preset none for PPO's own)." if name in PRESETS else ", where it has one."
     try:

@@ -13,6 +13,7 @@ EXTRAS = {
     "brax": "parity",
     "gymnasium": "parity",
     "gymnax": "parity",
+    "rapidocr_onnxruntime": "ocr",
 }
 """The extra of this package that installs each of them."""
 
@@ -36,7 +37,10 @@ def missing_package(error: ModuleNotFoundError, purpose: str) -> str | None:
 
 
 def _message(module: str, purpose: str) -> str:
-    package = {"mujoco.mjx": "mujoco-mjx"}.get(module, module)
+    package = {
+        "mujoco.mjx": "mujoco-mjx",
+        "rapidocr_onnxruntime": "rapidocr-onnxruntime",
+    }.get(module, module)
     return (
         f"{purpose} needs {package}, which cannot be imported; install it with: "
         f"pip install 'jaxrl-rewards[{EXTRAS[module]}]'"

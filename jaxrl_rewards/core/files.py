@@ -137,9 +137,10 @@ def lock_file(handle: int, *, wait: bool = True) -> bool:
 
 
 def sweep_temporary(folder: str | os.PathLike[str]) -> int:
-    """Remove temporary files of `atomic_path` in `folder` whose process is gone; how many."""
+    """Remove temporary files of `atomic_path` in and below `folder` whose process is gone; how
+    many."""
     removed = 0
-    for path in Path(folder).glob(f"{TEMPORARY}*"):
+    for path in list(Path(folder).rglob(f"{TEMPORARY}*")):
         with contextlib.suppress(OSError):  # BlockingIOError: somebody is writing it
             handle = os.open(path, os.O_RDWR)
             try:

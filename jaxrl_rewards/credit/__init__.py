@@ -17,7 +17,7 @@ from jaxrl_rewards.credit.group import (
     segment_advantages,
 )
 from jaxrl_rewards.credit.normalise import masked_mean, masked_sum, masked_var, masked_whiten
-from jaxrl_rewards.credit.outcome import Credit, answer_scores, group_relative
+from jaxrl_rewards.credit.outcome import Credit, accepted, answer_scores, decoupled, group_relative
 from jaxrl_rewards.credit.penalties import adaptive_coefficient, overlong_penalty, token_rewards
 from jaxrl_rewards.credit.process import (
     discounted_to_go,
@@ -54,6 +54,7 @@ from jaxrl_rewards.credit.step_rewards import (
 )
 from jaxrl_rewards.credit.step_values import (
     TreeValues,
+    hard_estimates,
     infer_tree_values,
     quality_values,
     route_values,
@@ -62,6 +63,8 @@ from jaxrl_rewards.credit.step_values import (
 )
 
 __all__ = [
+    "decoupled",
+    "accepted",
     "Beam",
     "Quality",
     "Credit",
@@ -82,6 +85,7 @@ __all__ = [
     "gae",
     "group_advantages",
     "group_relative",
+    "hard_estimates",
     "infer_tree_values",
     "lambda_returns",
     "masked_mean",

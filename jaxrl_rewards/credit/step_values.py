@@ -75,8 +75,9 @@ def infer_tree_values(
     that are not `valid` count nothing and give no sample.
     """
     same_shape(parent=parent, is_end=is_end, correct=correct, valid=valid)
+    parent, is_end, correct = (jnp.asarray(leaf) for leaf in (parent, is_end, correct))
     size = parent.shape[0]
-    valid = jnp.ones((size,), bool) if valid is None else valid
+    valid = jnp.ones((size,), bool) if valid is None else jnp.asarray(valid, bool)
     hit = is_end.astype(bool) & correct.astype(bool) & valid
     above = jnp.where((parent >= 0) & valid, parent, size)
 
@@ -103,12 +104,26 @@ def infer_tree_values(
     return TreeValues(steps, right & valid, jnp.where(has_sample, value, 0.0), has_sample)
 
 
+def hard_estimates(
+    written: Int[Array, "... n K"], correct: Bool[Array, "... n"]
+) -> Bool[Array, "... n K+1"]:
+    """Whether some sampled solution that shares the first k steps ends right, for k = 0 ... K.
+
+    `written` numbers what each step wrote; solutions of one question are compared with each other
+    (their merged prefixes are a tree).
+    """
+    same = written[..., :, None, :] == written[..., None, :, :]
+    shared = jnp.cumprod(same, axis=-1) > 0
+    shared = jnp.concatenate([jnp.ones_like(shared[..., :1]), shared], axis=-1)
+    return jnp.any(shared & correct[..., None, :, None], axis=-2)
+
+
 def route_values(
     parent: Int[Array, "N"], leaf: Int[Array, ""]
 ) -> tuple[Float[Array, "N"], Bool[Array, "N"]]:
     """`(value, has_sample)` from one accepted leaf: depth / D on its route of D steps; beside it
     (depth of the parent − 1) / D, at least 0. The root gives no sample."""
-    size = parent.shape[0]
+    parent, size = jnp.asarray(parent), parent.shape[0]
 
     def depths(node: Array, depth: Array) -> Array:
         up = jnp.maximum(parent[node], 0)

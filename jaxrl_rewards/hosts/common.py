@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -85,6 +86,8 @@ def fields_of(thing: Any) -> dict[str, Any]:
         return dict(thing)
     if hasattr(thing, "model_dump"):
         return thing.model_dump()
+    if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
+        return {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing)}
     return dict(vars(thing)) if hasattr(thing, "__dict__") else {}
 
 

@@ -80,11 +80,14 @@ def _completion(action: Any) -> Any:
     """The text, or the messages, of an action."""
     if action is None or isinstance(action, (str, list, tuple)):
         return action
-    fields = fields_of(action)
-    return next((fields[name] for name in _TEXTS if fields.get(name) is not None), None)
+    values = (_field(action, name) for name in _TEXTS)
+    return next((value for value in values if value is not None), None)
 
 
 def _row(observation: Any) -> dict[str, Any]:
-    fields = fields_of(observation)
-    metadata = fields.get("metadata")
-    return {**(metadata if isinstance(metadata, Mapping) else {}), **fields}
+    metadata = _field(observation, "metadata")
+    return {**(metadata if isinstance(metadata, Mapping) else {}), **fields_of(observation)}
+
+
+def _field(thing: Any, name: str) -> Any:
+    return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)

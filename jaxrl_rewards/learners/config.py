@@ -42,9 +42,9 @@ class CollectConfig:
     """What collecting steps needs."""
 
     num_envs: int = 64
-    """Worlds (environments) stepped in parallel."""
+    """Environments stepped in parallel."""
     unroll_length: int = 128
-    """Steps per world between updates."""
+    """Steps per environment between updates."""
     time_limits: str = "bootstrap"
     """bootstrap from the final observation at a time limit, or treat it as a termination."""
     auto_reset: str = "fresh"
@@ -79,7 +79,7 @@ class OptimiseConfig:
     adapt_to_kl: bool = False
     """Steer the actor's learning rate so that an update moves the policy by `target_kl`."""
     shuffle_shards: int = 1
-    """Shuffle within this many groups of worlds (the devices of the data axis), not across."""
+    """Shuffle within this many groups of environments (devices of the data axis), not across."""
 
     def __post_init__(self):
         at_least_one(self, "num_epochs", "num_minibatches", "shuffle_shards")

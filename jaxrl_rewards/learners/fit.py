@@ -36,6 +36,8 @@ class FitHParams(Record):
     max_grad_norm: Any = 1.0
     weight_decay: Any = 0.0
     """Decoupled from the gradient (Loshchilov and Hutter 2019), times the learning rate."""
+    initial_params: Any = None
+    """Parameters to start from instead of those of `init`."""
 
 
 def make_fit(
@@ -73,7 +75,8 @@ def make_fit(
 
     def start(key: jax.Array, hparams: Any) -> LearnerState:
         key_params, key_run = jax.random.split(key)
-        params = init(key_params)
+        given = getattr(hparams, "initial_params", None)
+        params = init(key_params) if given is None else given
         return LearnerState(
             params=params,
             opt_state=optimiser.init(params),

@@ -8,6 +8,7 @@ Cui et al. 2025, arXiv 2502.01456.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypedDict
 
 import jax
@@ -20,7 +21,7 @@ from jaxrl_rewards.credit.process import process_relative, prompt_filter
 from jaxrl_rewards.learners.action_head import action_head
 from jaxrl_rewards.learners.api import Metrics
 from jaxrl_rewards.learners.group import Partner, Scorer, log_probs
-from jaxrl_rewards.learners.optimise import adam, guarded_step
+from jaxrl_rewards.learners.optimise import WHOLE, Groups, adam, guarded_step
 from jaxrl_rewards.networks.actor_critic import ActorCritic
 from jaxrl_rewards.reward_models.implicit import (
     implicit_cross_entropy,
@@ -36,6 +37,10 @@ class PrimeParts(TypedDict):
     score: Scorer
     credit: Credit
     partner: Partner
+
+
+LogProb = Callable[[Any, Trajectories, Any], Array]
+"""`(params, played, hparams) -> log-probabilities of the actions [P, G, T]`."""
 
 
 def prime(
@@ -63,22 +68,49 @@ def prime(
     model's log-probabilities too.
     """
     head = action_head(env.spec.action_space)
-    optimiser = adam(1e-8)
 
     def log_prob(params: Any, played: Trajectories, hparams: Any) -> Float[Array, "P G T"]:
         return jnp.sum(log_probs(params, network, head, played, hparams.temperature), axis=-1)
 
-    def outcomes(played: Trajectories) -> Float[Array, "P G"]:
-        return jnp.sum(jnp.where(played.alive, played.terms[outcome_term], 0.0), axis=-1)
+    score = implicit_scorer(
+        log_prob, beta, norm, granularity, outcome_term=outcome_term, bounds=(lower, upper)
+    )
+    credit = process_relative(
+        outcome_term,
+        variant=variant,
+        discount=discount,
+        process_coefficient=process_coefficient,
+    )
+    partner = implicit_partner(
+        log_prob,
+        beta,
+        learning_rate,
+        max_grad_norm,
+        outcome_term=outcome_term,
+        groups=network.groups,
+    )
+    return {"score": score, "credit": credit, "partner": partner}
+
+
+def implicit_scorer(
+    log_prob: LogProb,
+    beta: float | Array = 0.05,
+    norm: str = "batch",
+    granularity: str = "token",
+    *,
+    outcome_term: str = "correct",
+    bounds: tuple[float | Array, float | Array] = (0.2, 0.8),
+) -> Scorer:
+    """The world's reward with the further term "process": the partner's implicit rewards against
+    the reference. Prompts with a mean outcome outside `bounds` are dropped."""
 
     def score(
         played: Trajectories, models: dict[str, Any], hparams: Any
     ) -> tuple[RewardOutput, Bool[Array, "P"]]:
-        own = played.own.astype(jnp.float32)
         process = implicit_rewards(
             log_prob(models["partner"]["params"], played, hparams),
             log_prob(models["reference"], played, hparams),
-            own,
+            played.own.astype(jnp.float32),
             beta,
             norm=norm,
             granularity=granularity,
@@ -88,7 +120,22 @@ def prime(
             terms={**played.terms, "process": process},
             applicable={**played.applicable, "process": played.own},
         )
-        return reward, prompt_filter(outcomes(played), lower, upper)
+        return reward, prompt_filter(_outcomes(played, outcome_term), *bounds)
+
+    return score
+
+
+def implicit_partner(
+    log_prob: LogProb,
+    beta: float | Array = 0.05,
+    learning_rate: float | Array = 1e-6,
+    max_grad_norm: float | Array = 10.0,
+    *,
+    outcome_term: str = "correct",
+    groups: Groups = WHOLE,
+) -> Partner:
+    """A copy of the policy that is fitted to the outcomes of kept prompts, one Adam step each."""
+    optimiser = adam(1e-8)
 
     def init(key: jax.Array, params: Any) -> Any:
         own = jax.tree.map(jnp.copy, params)
@@ -97,7 +144,7 @@ def prime(
     def update(
         model: Any, played: Trajectories, keep: Bool[Array, "P"], models: Any, hparams: Any
     ) -> tuple[Any, Metrics]:
-        own, outcome = played.own.astype(jnp.float32), outcomes(played)
+        own, outcome = played.own.astype(jnp.float32), _outcomes(played, outcome_term)
         reference = log_prob(models["reference"], played, hparams)
         weight = jnp.broadcast_to(keep[:, None], outcome.shape).astype(jnp.float32)
 
@@ -114,7 +161,7 @@ def prime(
             grads,
             learning_rate,
             max_grad_norm,
-            groups=network.groups,
+            groups=groups,
             clip_together=True,
             enabled=jnp.any(keep),
         )
@@ -126,13 +173,11 @@ def prime(
         }
         return {"params": step.params, "opt_state": step.opt_state}, told
 
-    credit = process_relative(
-        outcome_term,
-        variant=variant,
-        discount=discount,
-        process_coefficient=process_coefficient,
-    )
-    return {"score": score, "credit": credit, "partner": Partner(init, update)}
+    return Partner(init, update)
 
 
-__all__ = ["PrimeParts", "prime"]
+def _outcomes(played: Trajectories, term: str) -> Float[Array, "P G"]:
+    return jnp.sum(jnp.where(played.alive, played.terms[term], 0.0), axis=-1)
+
+
+__all__ = ["PrimeParts", "implicit_partner", "implicit_scorer", "prime"]

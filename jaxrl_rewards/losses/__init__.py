@@ -21,6 +21,7 @@ from jaxrl_rewards.losses.distributions import (
     tanh_normal_log_prob,
 )
 from jaxrl_rewards.losses.kl import kl_estimate
+from jaxrl_rewards.losses.language import next_token_loss
 from jaxrl_rewards.losses.policy import (
     PolicyLoss,
     TokenLosses,
@@ -48,6 +49,7 @@ __all__ = [
     "kl_estimate",
     "log_softmax",
     "masked_categorical",
+    "next_token_loss",
     "normal_log_prob",
     "normed_sum",
     "policy_metrics",

@@ -23,6 +23,7 @@ from jaxrl_rewards.networks.decoder import (
     decode,
     empty_cache,
     head,
+    in_parts,
     init_decoder,
     read_prompt,
     teacher_forced,
@@ -82,9 +83,14 @@ def decoder_actor_critic(
     ) -> tuple[Float[Array, "T N V"], Float[Array, "T N"]]:
         weights, tokens = weights_of(params["decoder"]), observed_token(obs).T
         begins = None if done is None else after_ends(done.T)
-        hidden, _ = teacher_forced(weights, config, tokens, begins=begins, cache=carry)
-        hidden = jnp.moveaxis(hidden, 0, 1)
-        return head(weights, config, hidden), value_of(params["value"], hidden)
+
+        def read(rows: Any) -> tuple[Array, Array]:
+            tokens, begins, carry = rows
+            hidden, _ = teacher_forced(weights, config, tokens, begins=begins, cache=carry)
+            return head(weights, config, hidden), value_of(params["value"], hidden)
+
+        logits, value = in_parts(read, (tokens, begins, carry), tokens.shape[1])
+        return jnp.moveaxis(logits, 0, 1), jnp.moveaxis(value, 0, 1)
 
     def initial_carry() -> Cache:
         return jax.tree.map(lambda leaf: leaf[0], empty_cache(config, 1, dtype))

@@ -251,6 +251,51 @@ def reduce_by_two(images: Array) -> Array:
     return images.reshape(batch, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4))
 
 
+def reader_read(params: dict, images: Array, size: Array | None = None) -> tuple[dict, ...]:
+    """Read images once, whatever is asked of them afterwards (`reader_score`).
+
+    Args:
+        params: from `reader_init`.
+        images: uint8 or float32[B, H, W, 3] in 0..255; H a multiple of 8, W of 4.
+        size: int32[B, 2], see `reader_apply`.
+
+    Returns:
+        Per scale `characters` float32[B, Y, X, 96] logits, `context` float32[B, Y, X] and `inside`
+        float32[B, Y, X], 0 in padding. Raises ValueError for other shapes.
+    """
+    if images.ndim != 4 or images.shape[-1] != 3:
+        raise ValueError(f"images have shape {images.shape}; give [B, H, W, 3]")
+    if images.shape[1] % MULTIPLE[0] or images.shape[2] % MULTIPLE[1]:
+        raise ValueError(
+            f"images are {images.shape[1]} high and {images.shape[2]} wide; pad them to "
+            f"multiples of {MULTIPLE[0]} and {MULTIPLE[1]} (pad_image)"
+        )
+    fine = _normalise(images)
+    scales = []
+    for scale, pixels in ((1, fine), (2, reduce_by_two(fine))):
+        part = None if size is None else size // scale
+        characters, context = _read_scale(params, pixels, part)
+        inside = _mask(jnp.ones_like(characters[..., :1]), part, CELL)[..., 0]
+        scales.append({"characters": characters, "context": context, "inside": inside})
+    return tuple(scales)
+
+
+def reader_score(params: dict, read: tuple[dict, ...], tokens: Array) -> Array:
+    """Policy logits float32[B, K, N] of instructions int32[B, K, L] on images that were read."""
+    alignment = params["alignment"]
+    empty = jnp.all(tokens == 0, axis=-1)
+    spot = jax.vmap(jax.vmap(_spot, in_axes=(None, None, None, 0)), in_axes=(None, 0, 0, 0))
+    flat = []
+    for index, part in enumerate(read):
+        score = spot(alignment, part["characters"], part["inside"], tokens)
+        score = alignment["temperature"] * score
+        score = jnp.where(empty[:, :, None, None], 0.0, score + part["context"][:, None])
+        score = score + index * alignment["coarse"]
+        score = jnp.where(part["inside"][:, None] > 0, score, LOW)
+        flat.append(score.reshape(*score.shape[:2], -1))
+    return jnp.concatenate(flat, axis=-1)
+
+
 def reader_apply(
     params: dict, images: Array, tokens: Array, size: Array | None = None
 ) -> ReaderOutput:
@@ -266,32 +311,15 @@ def reader_apply(
 
     Raises ValueError for other shapes.
     """
-    if images.ndim != 4 or images.shape[-1] != 3:
-        raise ValueError(f"images have shape {images.shape}; give [B, H, W, 3]")
-    if images.shape[1] % MULTIPLE[0] or images.shape[2] % MULTIPLE[1]:
+    if tokens.ndim != 3 or images.ndim != 4 or tokens.shape[0] != images.shape[0]:
+        given = images.shape[0] if images.ndim == 4 else "B"
         raise ValueError(
-            f"images are {images.shape[1]} high and {images.shape[2]} wide; pad them to "
-            f"multiples of {MULTIPLE[0]} and {MULTIPLE[1]} (pad_image)"
+            f"tokens have shape {tokens.shape} and images {images.shape}; give [{given}, K, L] and "
+            "[B, H, W, 3]"
         )
-    if tokens.ndim != 3 or tokens.shape[0] != images.shape[0]:
-        raise ValueError(f"tokens have shape {tokens.shape}; give [{images.shape[0]}, K, L]")
-    fine = _normalise(images)
-    alignment = params["alignment"]
-    flat, characters = [], []
-    empty = jnp.all(tokens == 0, axis=-1)
-    for scale, pixels in ((1, fine), (2, reduce_by_two(fine))):
-        part = None if size is None else size // scale
-        logits, context = _read_scale(params, pixels, part)
-        inside = _mask(jnp.ones_like(logits[..., :1]), part, CELL)[..., 0]
-        spot = jax.vmap(jax.vmap(_spot, in_axes=(None, None, None, 0)), in_axes=(None, 0, 0, 0))
-        score = alignment["temperature"] * spot(alignment, logits, inside, tokens)
-        score = jnp.where(empty[:, :, None, None], 0.0, score + context[:, None])
-        score = score + (scale - 1) * alignment["coarse"]
-        if part is not None:
-            score = jnp.where(inside[:, None] > 0, score, LOW)
-        flat.append(score.reshape(*score.shape[:2], -1))
-        characters.append(logits)
-    return ReaderOutput(logits=jnp.concatenate(flat, axis=-1), character_logits=tuple(characters))
+    read = reader_read(params, images, size)
+    characters = tuple(part["characters"] for part in read)
+    return ReaderOutput(logits=reader_score(params, read, tokens), character_logits=characters)
 
 
 def cell_points(height: int, width: int) -> np.ndarray:

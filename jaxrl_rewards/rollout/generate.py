@@ -37,6 +37,7 @@ from jaxrl_rewards.rollout.collect import (
 from jaxrl_rewards.rollout.constraints import Anything, StopStrings
 from jaxrl_rewards.rollout.sample import Sampler
 from jaxrl_rewards.rollout.sampling import (
+    OUT,
     Sampling,
     draw,
     log_prob_of,
@@ -47,7 +48,7 @@ from jaxrl_rewards.rollout.sampling import (
 from jaxrl_rewards.rollout.select import select
 from jaxrl_rewards.rollout.standstill import Standstill
 
-ROWS = 64
+ROWS = 16
 """Rows that are computed at once on a CPU, unless told otherwise."""
 ROW_STEP = 16
 """Blocks hold a multiple of these, so that every row takes the same way through a product."""
@@ -64,7 +65,7 @@ class GenerateConfig:
     stop: tuple[int, ...] = ()
     """Tokens that end an answer."""
     rows: int | None = None
-    """Rows computed at once; equal bits are promised between runs with the same number. None: 64 on
+    """Rows computed at once; equal bits are promised between runs with the same number. None: 16 on
     a CPU, elsewhere all."""
 
     def __post_init__(self):

@@ -97,6 +97,7 @@ def backup(
     """`(values, visits)` after a visit to `leaf`: it and its ancestors, bottom up, are visited once
     more and get the visit-weighted mean of their children's values (kept where no child was
     visited). `max_depth` bounds the depth of the leaf; N when None."""
+    parents, values, visits = (jnp.asarray(leaf) for leaf in (parents, values, visits))
     steps = parents.shape[0] if max_depth is None else max_depth + 1
 
     def body(_: Array, carry: tuple) -> tuple:
@@ -394,6 +395,7 @@ def value_weighted_vote(
 
     Answers outside that range do not vote; −1 where nobody does.
     """
+    answers, values = jnp.asarray(answers), jnp.asarray(values)
     votes = (answers >= 0) & (answers < num_answers)
     votes = votes if valid is None else votes & valid
     weight = jnp.where(votes, values, 0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import shutil
 import warnings
@@ -61,6 +62,7 @@ class Checkpoints:
         self._read_only = read_only
         self._scores: dict[int, float | None] = {}
         self._saving = 0
+        logging.getLogger("absl").addFilter(_not_of_orbax)
         if not read_only:
             self._empty_trash()
         options = ocp.CheckpointManagerOptions(
@@ -174,6 +176,7 @@ class Checkpoints:
         finally:
             self._manager.close()
             self._empty_trash()
+            logging.getLogger("absl").removeFilter(_not_of_orbax)
 
     def _finished(self) -> None:
         """List the files of a checkpoint that are all there, before it gets its final name."""
@@ -211,8 +214,6 @@ class Checkpoints:
         parts tell of a full disk by errors of many kinds."""
         try:
             yield
-        except InputError:
-            raise
         except Exception as error:
             raise WriteError(
                 f"{what} in {shown_path(self.folder)} cannot be written ({_reason(error)}); free "
@@ -259,6 +260,11 @@ class _Keep:
         steps = [info.step for info in checkpoints]
         kept = {*sorted(steps)[-self.count :], _best({step: self.score(step) for step in steps})}
         return [step in kept for step in steps]
+
+
+def _not_of_orbax(record: logging.LogRecord) -> bool:
+    """A filter of log records: what orbax tells with a traceback is told here in one sentence."""
+    return "orbax" not in Path(record.pathname).parts or record.levelno < logging.ERROR
 
 
 def _best(scores: dict[int, float | None]) -> int | None:

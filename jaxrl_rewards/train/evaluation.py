@@ -98,12 +98,6 @@ def _compiled(
 
 
 def _player(act: Callable, env: Any, episodes: int, limit: int, deterministic: bool) -> Callable:
-    def select(keep: jax.Array, old: Any, new: Any) -> Any:
-        def leaf(before: jax.Array, after: jax.Array) -> jax.Array:
-            return jnp.where(keep.reshape(keep.shape + (1,) * (after.ndim - 1)), before, after)
-
-        return jax.tree.map(leaf, old, new)
-
     def play(state: Any, env_params: Any, key: jax.Array) -> dict[str, Any]:
         key_reset, key_act, key_env = jax.random.split(key, 3)
         indices = jnp.arange(episodes)
@@ -145,7 +139,7 @@ def _player(act: Callable, env: Any, episodes: int, limit: int, deterministic: b
             lengths = lengths + (~ended).astype(jnp.int32)
             if success is not None:
                 success = jnp.where(ended, success, _success(seen.info, episodes))
-            env_state, obs, carry = select(
+            env_state, obs, carry = _select(
                 ended, (env_state, obs, carry), (new_state, seen.obs, new_carry)
             )
             return time + 1, ended | seen.done, env_state, obs, carry, totals, lengths, success
@@ -165,6 +159,15 @@ def _player(act: Callable, env: Any, episodes: int, limit: int, deterministic: b
         return result
 
     return play
+
+
+def _select(keep: jax.Array, old: Any, new: Any) -> Any:
+    """Leaf by leaf the old value where `keep` `[episodes]` is true, else the new one."""
+
+    def leaf(before: jax.Array, after: jax.Array) -> jax.Array:
+        return jnp.where(keep.reshape(keep.shape + (1,) * (after.ndim - 1)), before, after)
+
+    return jax.tree.map(leaf, old, new)
 
 
 def _initial_carry(policy: Callable, obs: Any, key: jax.Array) -> Any:

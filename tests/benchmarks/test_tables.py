@@ -7,7 +7,12 @@ import pytest
 from benchmarks import charts, tables
 
 README = "# Title\n\n<!-- table:studies -->\nold\n<!-- /table:studies -->\n\nend\n"
-NAMES = [name + " gui_g2" * (name == "study") for name in tables.TABLES]
+OF_ONE_STUDY = ("study", "claims", "notes")
+NAMES = [
+    f"{name} gui_g2" if name in OF_ONE_STUDY else name
+    for name in tables.TABLES
+    if name != "environments"  # made from the registry, see tests/docs
+]
 ALL = "".join(f"<!-- table:{name} -->\n<!-- /table:{name} -->\n" for name in NAMES)
 
 STUDY = {
@@ -170,7 +175,8 @@ def test_a_changed_figure_makes_the_readme_stale(tmp_path, results):
 
 def test_missing_files_give_a_line_that_says_what_to_run(tmp_path):
     text, _ = tables.fill(ALL, tmp_path / "nowhere")
-    assert text.count("Not measured yet") == len(tables.TABLES)
+    assert text.count("Not measured yet") == len(NAMES) - 1  # claims are known beforehand
+    assert "It takes some time" in text
 
 
 def test_sparse_records_are_tolerated(results):
@@ -222,7 +228,7 @@ def test_bad_markers_change_nothing(tmp_path, results, text, capsys):
     assert "table:" in capsys.readouterr().err or "unknown" in text
 
 
-def test_writing_is_atomic(tmp_path, results, monkeypatch):
+def test_writing_is_atomic(tmp_path, results, monkeypatch, capsys):
     import os
 
     readme = tmp_path / "README.md"
@@ -232,8 +238,8 @@ def test_writing_is_atomic(tmp_path, results, monkeypatch):
         raise OSError("no space left")
 
     monkeypatch.setattr(os, "replace", broken)
-    with pytest.raises(OSError, match="no space"):
-        run(readme, results)
+    assert run(readme, results) == 2
+    assert "no space left" in capsys.readouterr().err
     assert readme.read_text() == README
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 

@@ -122,6 +122,8 @@ def test_a_verb_that_needs_a_name_shows_the_names(capsys, verb):
         (("train", "ppo", "--step", "9.5"), ("--step", "did you mean --steps")),
         (("train", "ppo", "--steps", "9.5"), ("--steps", "whole number", "9.5")),
         (("train", "ppo", "--steps"), ("--steps needs a value",)),
+        (("train", "ppo", "--learning-rate", "1e39"), ("--learning-rate needs", "32 bits", "1e39")),
+        (("train", "ppo", "--discount=1e-60"), ("--discount needs a number", "1e-60")),
         (("train", "ppo", "--clip", "x"), ("--clip needs a number", "'x'")),
         (("train", "ppo", "--target-kl", "0"), ("--target-kl", "above 0")),
     ],
@@ -187,11 +189,11 @@ def test_options_of_nested_settings_are_known_by_their_prefix():
 
 def test_every_training_in_readme_and_pages_is_understood():
     """Its options exist; what it would do is not done."""
-    from jaxrl_rewards.commands.reward_options import split_reward_options
     from jaxrl_rewards.commands.train_ppo import PPOTask
     from jaxrl_rewards.studies.eureka.train.command import EurekaTask
     from jaxrl_rewards.studies.sparse_retargeting.train.task import RetargetTask
     from jaxrl_rewards.train.arguments import _checked, _flags
+    from jaxrl_rewards.train.reward_options import split_reward_options
 
     kinds = {"ppo": (PPOTask, None), "retarget": (RetargetTask, ""), "eureka": (EurekaTask, None)}
     pages = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs" / "pages").rglob("*.md"))]
@@ -206,8 +208,8 @@ def test_every_training_in_readme_and_pages_is_understood():
 
 
 def test_weights_of_rewards_are_given_by_name():
-    from jaxrl_rewards.commands.reward_options import split_reward_options
     from jaxrl_rewards.commands.train_ppo import PPOTask, build_ppo
+    from jaxrl_rewards.train.reward_options import split_reward_options
 
     for arguments in (
         ["--reward.torque", "-0.5", "--seed", "3"],

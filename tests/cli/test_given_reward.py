@@ -109,7 +109,7 @@ def test_a_designed_table_is_what_the_world_pays(here):
     )  # fmt: skip
     write_design_csv("design.csv", named, designed)
     task = PPOTask(env="model.npz")
-    with pytest.raises(InputError, match="action 'b' is unknown"):
+    with pytest.raises(InputError, match="action 'c' is unknown"):
         build_ppo(task, find_reward("design.csv"))
     (here / "design.json").write_text(json.dumps({"action_names": list(named.action_names)}))
     env, learner = build_ppo(task, find_reward("design.csv"))

@@ -57,12 +57,14 @@ def test_what_a_killed_process_left_is_swept_and_what_is_being_written_is_not(tm
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "left.json")], timeout=100)
     assert done.returncode == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
+    (tmp_path / "deep").mkdir()
+    left = left.rename(tmp_path / "deep" / left.name)
     assert left.name.startswith(TEMPORARY)
     with atomic_path(tmp_path / "own.json") as own:
         own.write_text("{}")
         assert sweep_temporary(tmp_path) == 1
         assert own.exists() and not left.exists()
-    assert [item.name for item in tmp_path.iterdir()] == ["own.json"]
+    assert sorted(item.name for item in tmp_path.rglob("*")) == ["deep", "own.json"]
 
 
 def test_an_append_without_room_is_taken_back_and_made_later(tmp_path):

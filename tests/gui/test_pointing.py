@@ -23,7 +23,7 @@ from jaxrl_rewards.studies.gui_g2.train.metrics import (
     page_family,
     size_class,
 )
-from jaxrl_rewards.studies.gui_g2.train.predict import bucket, point, prepare_image, reduction
+from jaxrl_rewards.studies.gui_g2.train.predict import bucket, image_tiles, point, prepare_image
 from jaxrl_rewards.studies.gui_g2.train.pretraining import (
     cells_inside,
     character_loss,
@@ -136,12 +136,14 @@ def test_controls_on_a_made_up_set():
     assert controls.pixel_ceiling(["a"] * 3, overlapping) == 1.0
 
 
-def test_images_of_any_size_are_bucketed_and_reduced():
+def test_images_of_any_size_are_bucketed_and_large_ones_tiled():
     assert bucket(210) == 224 and bucket(160) == 160 and bucket(8) == 8
     assert all(n <= bucket(n) <= 1.25 * n + 8 for n in range(8, 4000, 7))
-    assert reduction(1080, 1920) == 1 and reduction(2160, 3840) == 2
-    pixels, size, factor = prepare_image(np.zeros((2160, 3840, 3), np.uint8))
-    assert factor == 2 and size.tolist() == [1080, 1920]
+    assert len(image_tiles(np.zeros((1080, 1920, 3), np.uint8))) == 1
+    tiles = image_tiles(np.zeros((2160, 3840, 3), np.uint8))
+    assert len(tiles) == 9 and len({(t.right - t.left, t.bottom - t.top) for t in tiles}) == 1
+    pixels, size = prepare_image(np.zeros((1080, 1918, 3), np.uint8))
+    assert size.tolist() == [1080, 1920]
     assert pixels.shape[0] % 8 == 0 and pixels.shape[1] % 4 == 0
     with pytest.raises(InputError, match="uint8"):
         prepare_image(np.zeros((10, 10), np.uint8))

@@ -88,12 +88,18 @@ def test_expressions_by_their_values():
         ("a = 5\n#### 1,234 \nnothing", "1,234"),
         ("So the answer is $5$. Then more.", "5"),
         ("**Final Answer:** 12.5\n", "12.5"),
+        ("The answer is 5 because 2 + 3 = 5.", "5"),
+        ("the answer is $\\frac{1}{2}$, since 2/4 = 1/2", "\\frac{1}{2}"),
         ("The answer is: 3.14", "3.14"),
         ("<answer> 42 </answer>", "42"),
         ("<answer>so \\boxed{43}</answer>", "43"),
         ("<think>\\boxed{1}</think> it is 2", "2"),
         ("<think>\\boxed{1}", None),
         ("first 3, last -4.", "-4"),
+        ("The chance is 1/6.", "1/6"),
+        ("5 is not -1 / 2", "-1 / 2"),
+        ("we have 5-1/2", "1/2"),
+        ("and/or 7", "7"),
         ("no digits", None),
         ("", None),
     ],
@@ -120,6 +126,47 @@ def test_the_last_number_is_the_last_of_all(text):
     """The shortcut to the end of the text finds what a search from its begin finds."""
     every = NUMBER.findall(text)
     assert last_number(text) == (every[-1] if every else None)
+
+
+PIECES = [
+    "\\frac", "\\sqrt", "\\ln", "\\log", "\\sin", "\\binom", "\\pi", "\\infty", "\\pm", "\\text{",
+    "\\cup", "\\in", "\\le", "\\begin{pmatrix}", "\\end{pmatrix}", "{", "}", "(", ")", "[", "]",
+    "\\{", "\\}", "^", "_", "0", "1", "2", "12", "0.5", "1e9", "x", "i", "e", "+", "-", "*", "/",
+    "=", "<", ",", "|", "!", "%", " ", "°", "cm", " and ", "&", "\\\\", "\ud800", "\x00",
+]  # fmt: skip
+
+
+@settings(max_examples=1500)
+@given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
+def test_any_formula_can_be_read(text):
+    same_answer(text, "5")
+    same_answer("\\{1, x\\}", text)
+    AnswerReward()("\\boxed{" + text + "}", {"answer": text})
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "same"),
+    [
+        ("\\ln 0", "\\infty", False),
+        ("10^{400}", "10^{400}+1", False),
+        ("10^{400}", "1" + "0" * 400, True),
+        ("10^{400}", "\\infty", False),
+        ("-10^{400}", "10^{400}", False),
+        ("1/0", "\\infty", False),
+        ("x_{\ud800}", "5", False),
+        ("5 + 3 = 8", "8", True),
+        ("0.1\\overline{6}", "\\frac{1}{6}", True),
+        (".\\overline{12}", "\\frac{4}{33}", True),
+        ("\\tan^{-1} 1", "\\frac{\\pi}{4}", True),
+        ("\\lfloor 2.5 \\rfloor + \\lceil \\pi \\rceil", "6", True),
+        ("12 \\pi cm^2", "12\\pi", True),
+        ("12 \\pi cm^2", "12\\pi \\text{ cm}", False),
+        ("\\text{6:30 PM}", "6:30 pm", True),
+        ("6:30 pm", "6:30 am", False),
+    ],
+)
+def test_extremes(left, right, same):
+    assert same_answer(left, right) == same_answer(right, left) == same
 
 
 @settings(max_examples=300)

@@ -164,7 +164,8 @@ def test_methods_of_verifiers():
 def test_openenv(asynchronous):
     for case in CASES:
         rubric = hosts.openenv_rubric(reward_of(case), asynchronous=asynchronous)
-        for action in (case["completion"], SimpleNamespace(message=case["completion"])):
+        completion = case["completion"]
+        for action in (completion, SimpleNamespace(message=completion), {"text": completion}):
             observation = SimpleNamespace(metadata=case["row"], reward=None, done=True)
             close(drive(rubric(action, observation)), case["total"] or 0.0)
         for name, value in case.get("terms", {}).items():

@@ -14,8 +14,7 @@ from jaxrl_rewards.hosts import ready
 
 @pytest.fixture(scope="module")
 def blocks(repository):
-    places = [repository / "docs" / name for name in ("hosts.md", "pages/how-to/hosts.md")]
-    page = next(place for place in places if place.is_file()).read_text(encoding="utf-8")
+    page = (repository / "docs/pages/how-to/hosts.md").read_text(encoding="utf-8")
     found, title = {}, ""
     for part in re.split(r"(```.*?```)", page, flags=re.DOTALL):
         if part.startswith("```python\n"):
@@ -47,7 +46,7 @@ class Rows(list):
 def test_every_block_is_tested(blocks):
     counts = {title: len(found) for title, found in blocks.items()}
     names = ["Rewards for other trainers", "TRL", "verl", "tunix", "verifiers", "OpenEnv"]
-    assert counts == dict.fromkeys(names, 1)
+    assert counts == dict.fromkeys(names, 1) | {"verifiers": 2}
 
 
 def test_the_first_block(blocks):
@@ -118,6 +117,32 @@ def test_tunix(blocks, monkeypatch):
     assert space["judge"]({"answer": "42"}, "it is 42").reward == 1.0
 
 
+def test_tasks_of_verifiers(blocks, monkeypatch):
+    class Task:
+        __class_getitem__ = classmethod(lambda cls, data: cls)
+
+        def __init__(self, data):
+            self.data = data
+
+    def reward(weight):
+        def mark(function):
+            function.weight = weight
+            return function
+
+        return mark
+
+    stand_in(monkeypatch, "verifiers.v1", Task=Task, TaskData=SimpleNamespace, reward=reward)
+    space = run(blocks["verifiers"][0])
+    task, metrics = space["SumTask"](space["Sum"](answer="42")), {}
+    reply = "<think>x</think><answer>42</answer>"
+    trace = SimpleNamespace(last_reply=reply, record_metrics=metrics.update)
+    # The host finds what a method asks for by the names of its arguments.
+    assert list(inspect.signature(task.correct).parameters) == ["trace"]
+    values = [asyncio.run(method(trace=trace)) for method in (task.correct, task.form)]
+    assert values == [1.0, 1.0] and (task.correct.weight, task.form.weight) == (1.0, 0.1)
+    assert metrics == {"answer/found": 1.0, "format/marks": 1.0}
+
+
 def test_verifiers(blocks, monkeypatch):
     class Rubric:
         def __init__(self, funcs, weights):
@@ -125,7 +150,7 @@ def test_verifiers(blocks, monkeypatch):
 
     stand_in(monkeypatch, "verifiers", Rubric=Rubric, SingleTurnEnv=SimpleNamespace)
     stand_in(monkeypatch, "datasets", Dataset=Rows)
-    environment = run(blocks["verifiers"][0])["environment"]
+    environment = run(blocks["verifiers"][1])["environment"]
     rubric, (row,) = environment.rubric, environment.dataset
     completion = [{"role": "assistant", "content": "\\boxed{42}"}]
     values = [

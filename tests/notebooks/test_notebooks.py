@@ -1,5 +1,6 @@
 """The notebooks run as plain Python on small settings, and equal their .ipynb."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,11 @@ PRINTED = {
     "gui_reward_field": ("d reward / d alpha", "alpha 0.15 ->"),
 }
 """What each notebook must print on the way."""
+WHOLE = {
+    "bilevel_reward": ("Neumann, 1000 terms", "finite differences"),
+    "gui_reward_field": ("of (128, 128) pixels",),
+}
+"""What only a run at full size prints."""
 
 
 def test_there_is_a_notebook():
@@ -22,7 +28,7 @@ def test_there_is_a_notebook():
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_ipynb_is_in_step_with_its_script(script):
-    """`jupytext --to ipynb notebooks/NAME.py` builds it."""
+    """`python -m benchmarks.notebooks NAME` builds it."""
     jupytext = pytest.importorskip("jupytext", reason="comparing notebooks needs jupytext")
     built = jupytext.read(script.with_suffix(".ipynb"))
     source = jupytext.read(script)
@@ -31,6 +37,36 @@ def test_ipynb_is_in_step_with_its_script(script):
     ]
     assert script.with_suffix(".ipynb").stat().st_size < 500_000
     assert source.cells[0].cell_type == "markdown" and source.cells[0].source.startswith("# ")
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_ipynb_ships_with_the_outputs_of_a_whole_run(script):
+    """Whoever reads it on a web page sees numbers and figures; none of them is an error."""
+    built = json.loads(script.with_suffix(".ipynb").read_text(encoding="utf-8"))
+    code = [cell for cell in built["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    for cell in code:
+        source, kinds = "".join(cell["source"]), [out["output_type"] for out in cell["outputs"]]
+        assert set(kinds) <= {"stream", "display_data"}, kinds
+        assert source.count("\nplt.show()") <= kinds.count("display_data")
+        if "\nprint(" in source:
+            assert "stream" in kinds, source
+    told = "".join(
+        "".join(out["text"]) for cell in code for out in cell["outputs"] if "text" in out
+    )
+    for text in PRINTED[script.stem]:
+        assert text in told
+    assert built["metadata"]["jaxrl_rewards"]["seconds"] > 0
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_small_settings_print_other_numbers_than_the_whole_run(script):
+    """Which is how a notebook built at small size would show here."""
+    source = script.read_text(encoding="utf-8")
+    assert 'SMALL = bool(os.environ.get("JAXRL_NOTEBOOK_SMALL"))' in source
+    built = json.loads(script.with_suffix(".ipynb").read_text(encoding="utf-8"))
+    told = json.dumps([cell.get("outputs") for cell in built["cells"]])
+    assert all(text in told for text in WHOLE[script.stem])
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from jaxrl_rewards.train.annotation import (
 from jaxrl_rewards.train.annotation.desk import Desk
 from jaxrl_rewards.train.annotation.pairs import ChatPairAnnotator, join_pair
 from jaxrl_rewards.train.chat import ChatClient, ChatError, ChatSettings
+from tests.core.full_disk import files_of_at_most
 from tests.fake_chat_server import FakeChatServer
 
 QUICK = dict(backoff=0.001, longest_wait=0.01, probe_interval=0.05, timeout=5.0)
@@ -249,6 +250,32 @@ def test_submit_and_poll_return_at_once_whatever_the_annotator_does():
         annotator.gate.set()
         service.close(timeout=0.1)
     assert best < 1.0  # the annotator hangs for 20 s; how quick it is, the benchmark says
+
+
+def test_closing_lets_the_annotator_send_no_more():
+    """The question under way is the last one of its batch."""
+    with FakeChatServer(script=[("answer", "FOO")] * 3 + [("hang", 0.5)]) as server:
+        chat = ChatClient(ChatSettings(server.url, "m", retries=0))
+        service = service_of(ChatAnnotator(chat), workers=1, batch_size=50)
+        service.submit(*texts_of(50))
+        wait_for(lambda: len(server.requests) == 4)
+        service.close()
+        time.sleep(0.3)
+        assert len(server.requests) == 4
+
+
+def test_labels_that_find_no_room_wait_and_the_service_goes_on(tmp_path):
+    file = LabelFile(tmp_path / "labels.jsonl")
+    annotator = ScriptedAnnotator("good")
+    settings = AnnotationSettings(mode="sync", latency=1)
+    service = AnnotationService(annotator, settings, label_file=file)
+    with files_of_at_most(10):
+        service.submit([1], ["a good one"])
+        assert service.poll() == [(1, 1)]
+        assert "cannot be written" in service.health()["last_error"]
+    service.submit([2], ["bad"])
+    assert service.poll() == [(2, 0)]
+    assert [label.label for label in read_labels(file.path).values()] == [1, 0]
 
 
 def test_bad_submissions_are_refused():

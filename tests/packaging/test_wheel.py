@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+STUDY_RESULTS = REPOSITORY / "jaxrl_rewards" / "assets" / "study_results.json"
 COPIED = ("jaxrl_rewards", "envs", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md")
 
 
@@ -74,7 +75,7 @@ def test_wheel_holds_two_packages_and_their_data(wheel):
     assert {"jaxrl_rewards/py.typed", "jaxrl_envs/py.typed"} <= set(names)
     assert not [name for name in names if "__pycache__" in name or "/tests/" in name]
     assets = REPOSITORY / "jaxrl_rewards" / "assets"
-    for asset in assets.glob("*.npz") if assets.is_dir() else ():
+    for asset in assets.iterdir():
         assert f"jaxrl_rewards/assets/{asset.name}" in names
     assert len(set(names)) == len(names)
     sources = {
@@ -99,7 +100,12 @@ print(json.dumps([jaxrl_rewards.__file__, jaxrl_envs.__file__, env.spec.name, le
     assert name == "CartPole-v1" and count >= 10
     command = installed.parent / "jaxrl-rewards"
     assert "reproduce" in run([command, "--help"], cwd=tmp_path)
-    assert "CartPole-v1" in run([command, "list", "--json"], cwd=tmp_path)
+    report = json.loads(run([command, "list", "--json"], cwd=tmp_path))
+    assert "CartPole-v1" in report["worlds"]
+    # what the studies last measured came with the package: there is no checkout here
+    measured = {slug for slug, system in report["systems"].items() if system["last"]}
+    assert measured == set(json.loads(STUDY_RESULTS.read_text())) and measured
+    assert report["systems"]["gui_g2"]["status"].startswith("holds")
     assert list(tmp_path.iterdir()) == []
 
 

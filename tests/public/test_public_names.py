@@ -108,7 +108,10 @@ def test_every_public_definition_is_offered_by_a_package(folder):
                 if inspect.ismodule(thing):
                     offered |= set(getattr(thing, "__all__", vars(thing)))
         missing += [f"{place}: {name}" for name in names if name not in offered]
-    assert not missing, missing
+    assert not missing, (
+        f"{missing}: name them in their package (`__all__`; where names load on first use "
+        "also under TYPE_CHECKING and in lazy_exports), or begin them with an underscore"
+    )
 
 
 def test_the_name_of_the_package_leads_everywhere():

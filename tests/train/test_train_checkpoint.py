@@ -222,7 +222,7 @@ def test_a_damaged_log_never_makes_a_checkpoint_unusable(kind, learner, finished
 
 
 def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(
-    learner, finished, tmp_path
+    learner, finished, tmp_path, capfd, caplog
 ):
     _, result = finished
     folder = tmp_path / "run"
@@ -237,6 +237,7 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(
             run(learner, out_dir=folder, evaluate=fill, evaluate_every=10, **THIRTY)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "Traceback" not in capfd.readouterr().err and not caplog.records
     resumed = run(learner, out_dir=folder, resume=True, **THIRTY)
     assert_same_bits(resumed.state, result.state)
     assert [row["update"] for row in read_jsonl(folder / "metrics.jsonl")] == [10, 20, 30]

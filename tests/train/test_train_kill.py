@@ -10,6 +10,9 @@ import time
 import numpy as np
 import pytest
 
+from benchmarks.reliability import kills
+from benchmarks.reliability.compare import differences
+from jaxrl_rewards.core.files import TEMPORARY
 from jaxrl_rewards.core.jsonl import read_jsonl
 
 pytestmark = pytest.mark.distributed
@@ -101,3 +104,39 @@ def test_twenty_kills_change_no_bit(repository, tmp_path):
 @pytest.mark.timeout(1800)
 def test_kills_change_no_bit_of_ppo(repository, tmp_path):
     kill_and_resume(repository, tmp_path, "ppo", 120, 5, 10, kills=4)
+
+
+TINY = {
+    "ppo": "train ppo --env CartPole-v1 --steps 10240 --num-envs 4 --unroll-length 64 --hidden 8 "
+    "--chunk 1 --checkpoint-every 4 --evaluation-episodes 2",
+    "eureka": "train eureka --candidates 2 --generations 4 --seeds 1 --seed 3",
+    "retarget": kills.COMMANDS["retarget"].replace("--steps 7680", "--steps 2560"),
+    "gui": kills.COMMANDS["gui"].replace("--read-steps 160", "--read-steps 40"),
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ppo", "eureka", *(pytest.param(n, marks=pytest.mark.slow) for n in ("retarget", "gui"))],
+)
+@pytest.mark.timeout(1200)
+def test_commands_that_are_killed_go_on_to_the_same_results(
+    name, repository, tmp_path, monkeypatch
+):
+    """One kill, once something was saved, of each command; parameters, rows, evaluations, best."""
+    path = os.pathsep.join([str(repository), str(repository / "envs")])
+    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.setattr(kills, "COMMANDS", TINY)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert kills.watch(kills.start(name, whole, resume=False), whole)["code"] == 0
+    process = kills.start(name, broken, resume=False)
+    saved = {"ppo": "checkpoints/*/record", "retarget": "checkpoints/*/record",
+             "eureka": "trainings/[!.]*.npz", "gui": "halfway/[!.]*.npz"}[name]  # fmt: skip
+    while process.poll() is None and not any(broken.glob(saved)):
+        time.sleep(0.002)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    end = kills.watch(kills.start(name, broken, resume=True), broken)
+    assert end["code"] == 0, (tmp_path / "broken.log").read_text()
+    assert differences(whole, broken) == []
+    assert not [path for path in broken.rglob("*") if path.name.startswith(TEMPORARY)]

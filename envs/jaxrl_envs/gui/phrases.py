@@ -154,4 +154,5 @@ def _unquoted(text: str) -> str:
     text = text.strip()
     if len(text) > 2 and text[0] == text[-1] and text[0] in "'\"`":
         text = text[1:-1].strip()
-    return text[:-1] if len(text) > 3 and text[-1] == "." and text[-2] != "." else text
+    dots = len(text) - len(text.rstrip("."))
+    return text[:-1] if len(text) > 3 and dots in (1, 4) else text

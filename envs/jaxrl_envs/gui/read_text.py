@@ -20,6 +20,7 @@ import numpy as np
 from jaxrl_envs.gui.reading_tiles import Tile, join_pieces, keep_core, tiles_of
 from jaxrl_envs.gui.screen_text import ScreenText, TextLine
 from jaxrl_rewards.core.errors import InputError
+from jaxrl_rewards.core.extras import require_package
 from jaxrl_rewards.core.files import atomic_write_bytes
 
 Engine = Callable[[np.ndarray], Sequence[TextLine]]
@@ -27,17 +28,21 @@ Engine = Callable[[np.ndarray], Sequence[TextLine]]
 MAX_PIXELS = 3_000_000
 """A larger image is read in tiles."""
 CACHE_VERSION = 1
-MISSING = (
-    "reading the text of screens needs the package rapidocr-onnxruntime; install it with "
-    "pip install 'jaxrl-rewards[ocr]'"
-)
+PURPOSE = "reading the text of screens"
 
 
 def ocr_installed() -> bool:
-    """Whether the `ocr` extra is there."""
-    import importlib.util
+    """Whether the `ocr` extra can be imported."""
+    return missing_sentence() is None
 
-    return importlib.util.find_spec("rapidocr_onnxruntime") is not None
+
+def missing_sentence() -> str | None:
+    """What to install so that screens can be read; None where it is there."""
+    try:
+        require_package("rapidocr_onnxruntime", PURPOSE)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 @functools.lru_cache(maxsize=2)
@@ -46,11 +51,9 @@ def rapid_engine(threads: int = 0) -> Engine:
 
     Raises `InputError` in one sentence where the `ocr` extra is missing.
     """
-    try:
-        from rapidocr_onnxruntime import RapidOCR
-    except ImportError as error:
-        broken = "" if not ocr_installed() else f" (it does not load: {error})"
-        raise InputError(MISSING + broken) from None
+    require_package("rapidocr_onnxruntime", PURPOSE)
+    from rapidocr_onnxruntime import RapidOCR
+
     options = {"intra_op_num_threads": threads} if threads else {}
     reader = RapidOCR(use_cls=False, max_side_len=4096, **options)
 

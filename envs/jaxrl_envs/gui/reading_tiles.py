@@ -81,17 +81,19 @@ def join_pieces(lines: list[TextLine]) -> list[TextLine]:
 def _meet(left: TextLine, right: TextLine) -> bool:
     height = min(left.height, right.height)
     overlap = min(left.box[3], right.box[3]) - max(left.box[1], right.box[1])
-    return overlap > 0.6 * height and -0.5 * height < right.box[0] - left.box[2] < 0.35 * height
+    return overlap > 0.6 * height and -0.7 * height < right.box[0] - left.box[2] < 0.35 * height
 
 
 def _join(left: TextLine, right: TextLine) -> TextLine:
-    box = (
-        left.box[0], min(left.box[1], right.box[1]),
-        right.box[2], max(left.box[3], right.box[3]),
-    )  # fmt: skip
+    """One line of two pieces; a letter that stands in both, boxes overlapping, counts once."""
+    both = min(left.edges[-1, 1], right.edges[0, 1]) - max(left.edges[-1, 0], right.edges[0, 0])
+    narrow = min(np.ptp(left.edges[-1]), np.ptp(right.edges[0]))
+    if left.text[-1] == right.text[0] and both > 0.4 * narrow and len(right.text) > 1:
+        right = right.part(1, len(right.text))
+    low, high = min(left.box[1], right.box[1]), max(left.box[3], right.box[3])
     return TextLine(
         left.text + right.text,
-        box,
+        (left.box[0], low, max(left.box[2], right.box[2]), high),
         min(left.confidence, right.confidence),
         np.concatenate([left.edges, right.edges]),
     )

@@ -47,6 +47,15 @@ def label_of(character: str) -> int:
     return code - 31 if 32 <= code <= 126 else 0
 
 
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A drawn line of text: its visible characters, its box, left and right edges of each."""
+
+    text: str
+    box: tuple[float, float, float, float]
+    edges: np.ndarray
+
+
 class Canvas:
     """Pixels float32[H, W, 3] in 0..255 and label maps; height a multiple of 8, width of 4."""
 
@@ -54,6 +63,7 @@ class Canvas:
         self.height, self.width = height, width
         self.pixels = np.empty((height, width, 3), np.float32)
         self.pixels[:] = colour
+        self.runs: list[Run] = []
         self.labels = [
             np.zeros((-(-height // (CELL[0] * k)), -(-width // (CELL[1] * k))), np.int8)
             for k in SCALES
@@ -152,7 +162,33 @@ class Canvas:
             extent = (base - 0.85 * ascent, base + descent)
             band = (base, x_height)
             _label(labels, scale, text, pen + image.edges, extent, band, window, readable)
+        self._note(text, pen + image.edges, (base - 0.8 * ascent, base + descent), window)
         return start, base - ascent, end, base + descent, bool(tall and wide)
+
+    def _note(self, text: str, edges: np.ndarray, extent, window) -> None:
+        """Keep what of a line can be seen: characters and height inside the window."""
+        low, high = max(window[0], 0), min(window[2], self.width)
+        top, bottom = max(extent[0], window[1], 0), min(extent[1], window[3], self.height)
+        centres = (edges[:-1] + edges[1:]) / 2
+        shown = np.flatnonzero((centres >= low) & (centres <= high))
+        if shown.size == 0 or bottom - top < 0.7 * (extent[1] - extent[0]):
+            return
+        first, last = int(shown[0]), int(shown[-1]) + 1
+        part = np.stack([edges[first:last], edges[first + 1 : last + 1]], axis=1)
+        box = (float(part[0, 0]), float(top), float(part[-1, 1]), float(bottom))
+        self.runs.append(Run(text[first:last], box, part.astype(np.float32)))
+
+    def visible_runs(self) -> tuple[Run, ...]:
+        """The lines that later fills have not covered."""
+        high, wide = CELL
+        labels = self.labels[0]
+
+        def seen(run: Run) -> bool:
+            x1, y1, x2, y2 = run.box
+            rows = slice(int(y1 // high), int(y2 // high) + 1)
+            return bool(labels[rows, int(x1 // wide) : int(x2 // wide) + 1].any())
+
+        return tuple(run for run in self.runs if run.text.strip() and seen(run))
 
     def finish(self) -> np.ndarray:
         """Return the pixels as uint8[H, W, 3]."""

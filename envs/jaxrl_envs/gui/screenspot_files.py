@@ -12,7 +12,7 @@ from jaxrl_rewards.core.errors import InputError
 
 PLATFORMS = ("mobile", "desktop", "web")
 IMAGE_FOLDERS = ("", "images", "screenspot_imgs", "screenspotv2_image", "screenshots")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 _STANDARD_NAME = re.compile(r"screenspot_(mobile|desktop|web)(_v2)?\.json")
 
@@ -148,7 +148,7 @@ def resolve_image(name: object, roots: list[Path]) -> tuple[str, Path]:
     parts of the machine. (Links inside the folder are the owner's own and are followed.)
     """
     if not isinstance(name, str) or not name.strip():
-        raise InputError(f"{show(name)} is not a file name; name a PNG or JPEG file")
+        raise InputError(f"{show(name)} is not a file name; name a PNG, JPEG or WebP file")
     if "\0" in name:
         raise InputError(f"{show(name)} holds a NUL character; correct it")
     relative = PurePosixPath(name)

@@ -1,4 +1,4 @@
-"""Images of annotation files: PNG and JPEG to uint8[H, W, 3], with every fault named.
+"""Images of annotation files: PNG, JPEG and WebP to uint8[H, W, 3], with every fault named.
 
 Pillow is imported inside the functions. EXIF orientation is ignored: annotations count pixels as
 they are stored.
@@ -20,6 +20,9 @@ MAX_FILE_BYTES = 512 * 1024 * 1024
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
+
+
+FORMATS = ("PNG", "JPEG", "WEBP")
 
 
 def show_path(path: object) -> str:
@@ -72,23 +75,27 @@ def _check_png(data: bytes) -> None:
 def check_image_bytes(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """Return (width, height) after the checks that need no decoding.
 
-    The signature must be PNG or JPEG; a PNG's chunks must be whole with right checksums; a JPEG
-    must have its end marker; the image must have at most `max_pixels` pixels. Raises `InputError`.
+    The signature must be PNG, JPEG or WebP; a PNG's chunks must be whole with right checksums; a
+    JPEG must have its end marker, a WebP file the length it states; the image must have at most
+    `max_pixels` pixels. Raises `InputError`.
     """
     if data.startswith(_PNG_SIGNATURE):
         _check_png(data)
     elif data.startswith(_JPEG_SIGNATURE):
         if data.rfind(b"\xff\xd9") < 0:
             raise InputError("the JPEG file is truncated; copy or download it again")
+    elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        if len(data) < 8 + int.from_bytes(data[4:8], "little"):
+            raise InputError("the WebP file is truncated; copy or download it again")
     else:
-        kind = "empty" if not data else "neither PNG nor JPEG"
-        raise InputError(f"the image file is {kind}; supply it as PNG or JPEG")
+        kind = "empty" if not data else "neither PNG, JPEG nor WebP"
+        raise InputError(f"the image file is {kind}; supply it as PNG, JPEG or WebP")
     with _open(data) as image:
         return _checked_size(image, max_pixels)
 
 
 def decode_image_bytes(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Decode PNG or JPEG bytes to uint8[H, W, 3].
+    """Decode PNG, JPEG or WebP bytes to uint8[H, W, 3].
 
     Grey, palette, CMYK and 16-bit images are converted (16 bits keep the upper 8); transparency
     is laid over white. Raises `InputError` for anything that does not decode wholly.
@@ -137,7 +144,7 @@ def _open(data: bytes):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the limit on pixels is ours
-            return Image.open(BytesIO(data), formats=("PNG", "JPEG"))
+            return Image.open(BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError:
         raise InputError("the image has too many pixels to be safe; shrink it") from None
     except Exception as error:

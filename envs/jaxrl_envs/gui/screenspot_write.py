@@ -184,8 +184,8 @@ def _check_record(record: ScreenSpotRecord) -> None:
     name = PurePosixPath(record.image_name)
     if name.is_absolute() or ".." in name.parts or name.suffix.lower() not in IMAGE_SUFFIXES:
         raise InputError(
-            f"field 'image_name': {show(record.image_name)} is not a relative .png or .jpg name; "
-            "rename it"
+            f"field 'image_name': {show(record.image_name)} is not a relative .png, .jpg or .webp "
+            "name; rename it"
         )
     taken = [key for key in record.extra if not isinstance(key, str) or key in RESERVED_KEYS]
     if taken:

@@ -17,7 +17,7 @@ import functools
 import numpy as np
 
 from jaxrl_envs.gui.fonts import FontFile, available_fonts, sample_font
-from jaxrl_envs.gui.screen_canvas import Canvas, TextStyle
+from jaxrl_envs.gui.screen_canvas import Canvas, Run, TextStyle
 from jaxrl_envs.gui.screen_widgets import (
     WIDGET_SHARES,
     WIDGETS,
@@ -68,11 +68,13 @@ class SyntheticScreen:
         pixels: uint8[H, W, 3].
         labels: int8[H / 4, W / 2] and int8[H / 8, W / 4]: character classes per cell.
         elements: what can be pointed at.
+        runs: all lines of text that can be seen.
     """
 
     pixels: np.ndarray
     labels: tuple[np.ndarray, ...]
     elements: tuple[Element, ...]
+    runs: tuple[Run, ...] = ()
 
     def boxes_of(self, text: str) -> np.ndarray:
         """Return float32[n, 4], the boxes of all elements with this text."""
@@ -177,7 +179,8 @@ def _dense_text(page: Page) -> str:
 
 def _finish(page: Page, elements) -> SyntheticScreen:
     labels = tuple(label for label in page.canvas.labels)
-    return SyntheticScreen(page.canvas.finish(), labels, tuple(elements))
+    runs = page.canvas.visible_runs()
+    return SyntheticScreen(page.canvas.finish(), labels, tuple(elements), runs)
 
 
 def _fill_body(page: Page, top: float) -> None:

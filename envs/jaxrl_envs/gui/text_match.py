@@ -16,13 +16,17 @@ import numpy as np
 ONE = 20
 """Integer cost of one changed character; all costs are multiples of a twentieth."""
 LOOK_ALIKE, MARK = 7, 7
-_GROUPS = ("il1|!j[]t", "o0qdcea", "s5$", "b8h6", "z2", "g9qy", "uvy", "ceo", "-_~", ".,", ":;.", "'\"`",
-           "rn", "nmh", "ft", "wv", "kx")  # fmt: skip
+LOOK_ALIKES = (
+    "il1|!j[]t", "o0qdcea", "s5$", "b8h6", "z2", "g9qy", "uvy", "ceo", "-_~", ".,", ":;.", "'\"`",
+    "rn", "nmh", "ft", "wv", "kx",
+)  # fmt: skip
 _VARIANTS = str.maketrans({
     "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2026": "...", "\u2013": "-",
     "\u2014": "-", "\u2212": "-", "\u00d7": "x", "\u2022": None, "\u00b7": None, "\u00b6": None,
 })  # fmt: skip
 _KINDS = 256
+_PICTORIAL = ("So", "Co", "Cn")
+"""Unicode categories of pictorial symbols and private characters (icon fonts)."""
 _PAD = 0
 _FAR = 1 << 40
 _STEP = 1 << 12
@@ -32,7 +36,7 @@ _STEP = 1 << 12
 def _costs() -> tuple[np.ndarray, np.ndarray]:
     """Costs int64[256, 256] of reading one character as another, and int64[256] of one too many."""
     change = np.full((_KINDS, _KINDS), ONE, np.int64)
-    for group in _GROUPS:
+    for group in LOOK_ALIKES:
         for a in group:
             for b in group:
                 change[ord(a), ord(b)] = LOOK_ALIKE
@@ -46,15 +50,32 @@ def _costs() -> tuple[np.ndarray, np.ndarray]:
 
 
 def letters(text: str) -> tuple[str, list[int]]:
-    """The compared letters of a text, and for each the index of its character in the text."""
+    """The compared letters of a text, and for each the index of its character in the text.
+
+    What readers drop or guess is left out wherever anything else is left: pictorial symbols (arrow
+    heads, bullets, stars), and letters of other scripts than Latin and those of East Asia.
+    """
+    found, places = _letters(text, True)
+    if not found:
+        found, places = _letters(text, False)
+    return "".join(found), places
+
+
+def _unread(char: str) -> bool:
+    """Whether readers of Latin and East Asian script do not know a character."""
+    return unicodedata.category(char) in _PICTORIAL or 0x370 <= ord(char) < 0x1E00
+
+
+def _letters(text: str, readable: bool) -> tuple[list[str], list[int]]:
     found, places = [], []
     for index, char in enumerate(text):
         plain = unicodedata.normalize("NFKD", char.translate(_VARIANTS)).casefold()
         for part in plain:
-            if not part.isspace() and not unicodedata.combining(part):
+            dropped = part.isspace() or unicodedata.combining(part)
+            if not dropped and not (readable and _unread(part)):
                 found.append(part)
                 places.append(index)
-    return "".join(found), places
+    return found, places
 
 
 def codes_of(plain: str) -> np.ndarray:

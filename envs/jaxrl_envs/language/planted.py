@@ -68,6 +68,22 @@ def exact_values(
     return jnp.concatenate([values, last[None]]), action_values
 
 
+def visits(
+    policy: Float[Array, "H k a"], table: Int[Array, "k a"], end: int
+) -> Float[Array, "H k"]:
+    """Chance of writing token `h` with progress `k`, exactly."""
+    states, tokens = table.shape
+    done = np.arange(states) == states - 1
+    goes_on = (np.arange(tokens) != end)[None, :] | done[:, None]
+    move = np.eye(states)[np.asarray(table)] * goes_on[..., None]
+
+    def step(chance: Array, here: Array) -> tuple[Array, Array]:
+        return jnp.einsum("k,ka,kaj->j", chance, here, move.astype(here.dtype)), chance
+
+    start = jnp.zeros((states,), policy.dtype).at[0].set(1.0)
+    return jax.lax.scan(step, start, policy)[1]
+
+
 @record
 class Hidden:
     """How much of the target counts."""

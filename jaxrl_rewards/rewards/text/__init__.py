@@ -2,7 +2,7 @@
 
 Each reward is a frozen record that is called with a completion and its row. `jaxrl_rewards.hosts`
 turns any of them into the callables of other trainers; `rewards.text.jitted` holds their twins on
-arrays, for compiled programs.
+arrays, for compiled programs. Names load on first use.
 """
 
 from typing import TYPE_CHECKING
@@ -10,24 +10,38 @@ from typing import TYPE_CHECKING
 from jaxrl_rewards.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from jaxrl_rewards.rewards.text import jitted
+    from jaxrl_rewards.rewards.text import (
+        answers,
+        compare,
+        extract,
+        groups,
+        gui_g2,
+        jitted,
+        length,
+        numbers,
+        places,
+        repetition,
+        scores,
+        tags,
+        units,
+        values,
+    )
     from jaxrl_rewards.rewards.text.answers import (
         AnswerReward,
         NumberReward,
         answer_reward,
-        find_number,
     )
-    from jaxrl_rewards.rewards.text.compare import same_answer
+    from jaxrl_rewards.rewards.text.compare import (
+        same_answer,
+    )
     from jaxrl_rewards.rewards.text.extract import (
-        after_hashes,
-        after_phrase,
-        boxed,
         extract_answer,
-        extract_inner,
-        last_number,
-        tagged,
     )
-    from jaxrl_rewards.rewards.text.groups import normalise_groups, sum_normalised, teaching_share
+    from jaxrl_rewards.rewards.text.groups import (
+        normalise_groups,
+        sum_normalised,
+        teaching_share,
+    )
     from jaxrl_rewards.rewards.text.gui_g2 import (
         GuiG2Reward,
         answer_of,
@@ -45,137 +59,97 @@ if TYPE_CHECKING:
         cosine_length_reward,
         overlong_reward,
     )
-    from jaxrl_rewards.rewards.text.numbers import (
-        Number,
-        Unreadable,
-        evaluate,
-        exactly,
-        same_number,
-        variable,
-    )
     from jaxrl_rewards.rewards.text.places import (
         Place,
         from_resized,
         read_place,
-        read_target,
-        size_of,
         smart_resize,
-        to_pixels,
     )
-    from jaxrl_rewards.rewards.text.repetition import RepetitionReward, repeated_share
+    from jaxrl_rewards.rewards.text.repetition import (
+        RepetitionReward,
+        repeated_share,
+    )
     from jaxrl_rewards.rewards.text.scores import (
         FunctionTextReward,
         Scores,
         TextReward,
         TextSum,
         as_reward,
-        as_scores,
-        check_unit,
-        is_asynchronous,
-        length_of,
-        target_of,
         text_of,
     )
-    from jaxrl_rewards.rewards.text.tags import TagsReward, tags_reward
-    from jaxrl_rewards.rewards.text.units import split_unit, unit_name, units_conflict
-    from jaxrl_rewards.rewards.text.values import (
-        Equation,
-        Named,
-        Ordered,
-        Quantity,
-        Several,
-        Words,
-        clean,
-        read_value,
+    from jaxrl_rewards.rewards.text.tags import (
+        TagsReward,
+        tags_reward,
     )
 
 __all__ = [
     "AnswerReward",
     "CosineLengthReward",
-    "Equation",
     "FunctionTextReward",
     "GuiG2Reward",
-    "Named",
-    "Number",
     "NumberReward",
-    "Ordered",
     "OverlongReward",
     "Place",
-    "Quantity",
     "RepetitionReward",
     "Scores",
-    "Several",
     "TagsReward",
     "TextReward",
     "TextSum",
-    "Unreadable",
-    "Words",
-    "after_hashes",
-    "after_phrase",
     "answer_of",
     "answer_reward",
+    "answers",
     "as_reward",
-    "as_scores",
-    "boxed",
-    "check_unit",
-    "clean",
+    "compare",
     "cosine_length_reward",
     "coverage_score",
-    "evaluate",
-    "exactly",
+    "extract",
     "extract_answer",
-    "extract_inner",
-    "find_number",
     "format_box",
     "format_reward",
     "from_resized",
+    "groups",
+    "gui_g2",
     "gui_g2_reward",
-    "is_asynchronous",
     "jitted",
-    "last_number",
-    "length_of",
+    "length",
     "normalise_groups",
+    "numbers",
     "overlong_reward",
     "parse_box",
+    "places",
     "point_score",
     "read_place",
-    "read_target",
-    "read_value",
     "repeated_share",
+    "repetition",
     "same_answer",
-    "same_number",
     "score_completion",
-    "size_of",
+    "scores",
     "smart_resize",
-    "split_unit",
     "sum_normalised",
-    "tagged",
+    "tags",
     "tags_reward",
-    "target_of",
     "teaching_share",
     "text_of",
-    "to_pixels",
-    "unit_name",
-    "units_conflict",
-    "variable",
+    "units",
+    "values",
 ]
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         {
-            "answers": ("AnswerReward", "NumberReward", "answer_reward", "find_number"),
-            "compare": ("same_answer",),
-            "extract": (
-                "after_hashes",
-                "after_phrase",
-                "boxed",
-                "extract_answer",
-                "extract_inner",
-                "last_number",
-                "tagged",
+            "answers": (
+                "AnswerReward",
+                "NumberReward",
+                "answer_reward",
             ),
-            "groups": ("normalise_groups", "sum_normalised", "teaching_share"),
+            "compare": ("same_answer",),
+            "extract": ("extract_answer",),
+            "groups": (
+                "normalise_groups",
+                "sum_normalised",
+                "teaching_share",
+            ),
             "gui_g2": (
                 "GuiG2Reward",
                 "answer_of",
@@ -193,42 +167,43 @@ if not TYPE_CHECKING:
                 "cosine_length_reward",
                 "overlong_reward",
             ),
-            "numbers": ("Number", "Unreadable", "evaluate", "exactly", "same_number", "variable"),
             "places": (
                 "Place",
                 "from_resized",
                 "read_place",
-                "read_target",
-                "size_of",
                 "smart_resize",
-                "to_pixels",
             ),
-            "repetition": ("RepetitionReward", "repeated_share"),
+            "repetition": (
+                "RepetitionReward",
+                "repeated_share",
+            ),
             "scores": (
                 "FunctionTextReward",
                 "Scores",
                 "TextReward",
                 "TextSum",
                 "as_reward",
-                "as_scores",
-                "check_unit",
-                "is_asynchronous",
-                "length_of",
-                "target_of",
                 "text_of",
             ),
-            "tags": ("TagsReward", "tags_reward"),
-            "units": ("split_unit", "unit_name", "units_conflict"),
-            "values": (
-                "Equation",
-                "Named",
-                "Ordered",
-                "Quantity",
-                "Several",
-                "Words",
-                "clean",
-                "read_value",
+            "tags": (
+                "TagsReward",
+                "tags_reward",
             ),
         },
-        submodules=("jitted",),
+        submodules=(
+            "answers",
+            "compare",
+            "extract",
+            "groups",
+            "gui_g2",
+            "jitted",
+            "length",
+            "numbers",
+            "places",
+            "repetition",
+            "scores",
+            "tags",
+            "units",
+            "values",
+        ),
     )

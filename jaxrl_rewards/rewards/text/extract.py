@@ -18,7 +18,8 @@ NUMBER = re.compile(
 
 _PHRASES = ("the answer is", "final answer is", "final answer:", "answer:", "answer is")
 _BOXES = ("\\boxed", "\\fbox")
-_SENTENCE = re.compile(r"\n|\.(?=\s|$)")
+_SENTENCE = re.compile(r"\n|\.(?=\s|$)|,? (?:because|since|as|which|so|where) ")
+_ABOVE = re.compile(r"(?:(?<![0-9A-Za-z_)])-)?(?<![0-9.,/])[0-9]{1,30} ?/ ?$")
 _EDGES = " \t\r\n:*$`'\"“”"
 
 
@@ -50,7 +51,7 @@ def after_hashes(text: str) -> str | None:
 
 
 def after_phrase(text: str) -> str | None:
-    """What follows the last "the answer is", "answer:" or the like, to the end of the sentence."""
+    """What follows the last "the answer is", "answer:" or the like, to its end or reason."""
     low = text.lower() if text.isascii() else text.translate(_LOWER)
     start = max(
         (low.rfind(phrase) + len(phrase) for phrase in _PHRASES if phrase in low), default=-1
@@ -66,9 +67,12 @@ _LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 
 def last_number(text: str) -> str | None:
-    """The last number of the text."""
+    """The last number of the text, or the fraction `a/b` that it ends."""
     found = last_number_match(text)
-    return found.group() if found else None
+    if found is None:
+        return None
+    above = _ABOVE.search(text, max(found.start() - 40, 0), found.start())
+    return (above.group() if above else "") + found.group()
 
 
 def last_number_match(text: str) -> re.Match[str] | None:

@@ -35,6 +35,8 @@ _FUNCTIONS = {
     "arctan": cmath.atan,
     "sqrt": cmath.sqrt,
 }
+_INVERSE = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
+_ROUNDED = {"\\lfloor": ("\\rfloor", math.floor), "\\lceil": ("\\rceil", math.ceil)}
 _CONSTANTS = {"\\pi": math.pi, "\\infty": math.inf, "e": math.e, "i": 1j}
 
 
@@ -66,7 +68,7 @@ def exactly(value: Fraction | int, decimal: bool = False) -> Number:
     try:
         near = float(value)
     except OverflowError:
-        near = math.copysign(math.inf, value)
+        near = math.inf if value > 0 else -math.inf
     return Number(value, (complex(near),) * POINTS, decimal)
 
 
@@ -83,6 +85,8 @@ def same_number(left: Number, right: Number) -> bool:
         return abs(a - b) <= min(5.1e-7, 1e-5 * max(abs(a), abs(b)))
     if left.exact is not None and right.exact is not None:
         return False
+    if (left.exact is None) != (right.exact is None) and cmath.isinf(left.points[0]):
+        return False  # a number beyond floats is not infinite
     return all(_near(a, b) for a, b in zip(left.points, right.points, strict=True))
 
 
@@ -99,7 +103,9 @@ def evaluate(text: str, sign: int = 1) -> Number:
     reader = _Reader(text, sign)
     try:
         value = reader.sum(0)
-    except (ArithmeticError, RecursionError, OverflowError) as error:
+    except Unreadable:
+        raise
+    except (ArithmeticError, RecursionError, ValueError) as error:
         raise Unreadable(f"{text[:40]!r} has no value") from error
     if reader.peek():
         raise Unreadable(f"{text[:40]!r} is no expression")
@@ -108,7 +114,7 @@ def evaluate(text: str, sign: int = 1) -> Number:
 
 def variable(name: str) -> Number:
     """A variable by name: fixed values at the points."""
-    draw = [(zlib.crc32(f"{name}/{k}".encode()) % 9973) / 9973 for k in range(4)]
+    draw = [(zlib.crc32(f"{name}/{k}".encode("utf-8", "replace")) % 9973) / 9973 for k in range(4)]
     points = (
         complex(-0.4 - draw[0]),
         complex(0.4 + draw[1]),
@@ -152,6 +158,12 @@ def _factorial(value: Number) -> Number:
     if exact is None or exact.denominator != 1 or not 0 <= exact <= 1000:
         raise Unreadable("the factorial of this is not read")
     return exactly(math.factorial(int(exact)))
+
+
+def _rounded(value: Number, rounded) -> Number:
+    if value.exact is not None:
+        return exactly(rounded(value.exact))
+    return _apply(lambda a: complex(rounded(a.real)), value)
 
 
 class _Reader:
@@ -202,7 +214,7 @@ class _Reader:
         if not token or (token == "|" and self.bars):
             return False
         if token[0] == "\\":
-            return token not in ("\\pm",)
+            return token not in ("\\pm", "\\rfloor", "\\rceil")
         return token[0].isalpha() or token in ("(", "[", "{", "|")
 
     def signed(self, depth: int) -> Number:
@@ -271,6 +283,11 @@ class _Reader:
             self.bars -= 1
             self.take("|")
             return _apply(lambda a: complex(abs(a)), value)
+        if token in _ROUNDED:
+            closing, rounded = _ROUNDED[token]
+            value = self.sum(depth + 1)
+            self.take(closing)
+            return _rounded(value, rounded)
         if token in _CONSTANTS:
             return Number(None, (complex(_CONSTANTS[token]),) * POINTS)
         if token in ("\\frac", "\\binom"):
@@ -332,6 +349,8 @@ class _Reader:
                 base = self.argument(depth + 1)
         single = name == "sqrt" or self.peek() == "{"
         value = self.argument(depth + 1) if single else self.operand(depth + 1)
+        if name in _INVERSE and power is not None and power.exact == -1:
+            name, power = _INVERSE[name], None
         result = _apply(_FUNCTIONS[name], value)
         if base is not None:
             result = _operate(_apply(cmath.log, value), _apply(cmath.log, base), "/")

@@ -76,6 +76,8 @@ def _trailing_words(text: str) -> tuple[str, str]:
     at = len(bare)
     while at and not (bare[at - 1] in ")}]!|" or bare[at - 1].isdecimal()):
         at -= 1
+    if bare.startswith("\\pi ", at + (bare[at : at + 1] == " ")):
+        at = bare.index("\\pi ", at) + 3
     words = bare[at:].strip()
     if not at or not _WORDS.fullmatch(words):
         return text, ""

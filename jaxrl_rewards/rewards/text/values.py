@@ -43,6 +43,7 @@ _COMMAND = re.compile(r"\\[A-Za-z]++")
 _THOUSANDS = re.compile(r"([-+]?\s?\d{1,3})((?:(?:,|\{,\}|\\,|\\!,|,\\!| )\s?\d{3})++)(?=\D|$)")
 _GROUPED = re.compile(r"[-+\d,. ]++(?:$|(?=[^\d,. ]))")
 _MIXED = re.compile(r"(?<![\d./^_])(\d{1,9})\s++(\d{1,9})/(\d{1,9})(?![\d.])")
+_REPEATING = re.compile(r"(\d{0,30})\.(\d{0,30})\\overline\s?\{(\d{1,30})\}")
 _RELATION = re.compile(r"\\le(?![A-Za-z])|\\ge(?![A-Za-z])|<=|>=|<|>|≤|≥")
 _MEMBER = re.compile(r"\\in(?![A-Za-z])")
 _NAME = re.compile(r"\s*(?:[A-Za-z]|\\[a-z]{2,9})(?:_\{?\w{1,4}\}?)?\s*(?:\(\s*[A-Za-z]\s*\))?\s*")
@@ -112,10 +113,18 @@ def clean(text: str) -> str:
     text = _DROPPED.sub(" ", text).replace("\\%", "%").replace("\\#", "#")
     text = _COMMAND.sub(lambda match: _NAMES.get(match.group(), match.group()), text)
     text = text.replace("^{°}", "°").replace("^ °", "°").replace("^°", "°").replace("^{ °}", "°")
+    text = _REPEATING.sub(_repeating, text)
     text = _MIXED.sub(r"(\1+\2/\3)", text)
     text = " ".join(text.split()).rstrip(" .;,").strip()
     stray = text.count("}") - text.count("{")
     return text.removesuffix("}" * stray) if stray > 0 else text
+
+
+def _repeating(match: re.Match[str]) -> str:
+    """`0.1\\overline{6}` as the fraction that it is."""
+    whole, first, again = match.groups()
+    above = int(whole + first + again) - int((whole + first) or "0")
+    return f"(\\frac{{{above}}}{{{10 ** len(first) * (10 ** len(again) - 1)}}})"
 
 
 def _join_thousands(text: str) -> str:
@@ -216,9 +225,11 @@ def _bracketed(text: str, level: int) -> object | None:
     """A set, a tuple, an interval, or what stands in needless brackets."""
     if text == "\\emptyset":
         return Several(())
-    if not _whole_bracket(text) or text[0] == "⟪":
+    if not _whole_bracket(text):
         return None
     inner = text[1:-1].strip()
+    if text[0] == "⟪":
+        return _quantity(inner) if inner[:1].isdecimal() else None
     parts = _split(inner, (",", ";")) if inner else []
     items = tuple(_read(part.strip(), level + 1) for part in parts)
     if text[0] == "⦃" or (text[0] == "{" and len(parts) > 1):
@@ -241,7 +252,7 @@ def _matrix(text: str, level: int) -> object | None:
 
 
 def _statement(text: str, level: int) -> object | None:
-    """`x = 5`, `x > 3` as an interval, `x \\in [0, 1]` as the interval."""
+    """`x = 5`, `x > 3` as an interval, `x \\in [0, 1]` as the interval, `5 + 3 = 8` as 8."""
     if member := _MEMBER.search(text):
         name, rest = text[: member.start()], text[member.end() :]
         return _read(rest.strip(), level + 1) if _NAME.fullmatch(name) else None
@@ -256,9 +267,10 @@ def _statement(text: str, level: int) -> object | None:
     if _NAME.fullmatch(sides[0]):
         return Named("".join(sides[0].split()), _read(sides[-1].strip(), level + 1))
     try:
-        return Equation(evaluate(f"({sides[0]})-({sides[-1]})"))
+        difference = evaluate(f"({sides[0]})-({sides[-1]})")
     except Unreadable:
         return None
+    return Equation(difference) if difference.variable else _read(sides[-1].strip(), level + 1)
 
 
 def _interval(sides: list[str], signs: list[str], level: int) -> object | None:

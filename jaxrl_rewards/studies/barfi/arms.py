@@ -14,7 +14,7 @@ from jaxrl_rewards.reward_design.barfi_loop import (
     reward_start,
 )
 
-PRIMARY, NAIVE, POTENTIAL = "r_p only", "naive sum", "potential"
+PRIMARY, NAIVE, POTENTIAL = "primary reward only", "naive sum", "potential"
 FROZEN = "A: wrong weights, outer step off"
 WRONG = "B: wrong weights, BARFI"
 ZERO = "C: zero weights, BARFI"

@@ -36,7 +36,7 @@ def claim(result: StudyResult, config: Any) -> Verdict:
     claims.difference("success, Delta minus raw", of(DELTA, "success"), of(RAW, "success"), above=0)
     clip, both = of(CLIP, "success", "long"), of(BOTH, "success", "long")
     at_once = (clip < 0.05) & (of(CLIP, "length", "long") < 2.0)
-    claims.share("long proofs, Clip: share of seeds that answer at once", at_once, above=0.5)
+    claims.share("long proofs, Clip: fraction of seeds answering at once", at_once, above=0.5)
     claims.difference("long proofs: success, Clip-Delta minus Clip", both, clip, above=0.5)
     claims.level("long proofs, Clip-Delta: success", both, least=0.95)
     long, outcome = of(BOTH, "length", "long"), of(OUTCOME, "length", "long")

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxrl_envs.language.proof_chain import play
 
 from jaxrl_rewards.credit.step_rewards import KINDS
 from jaxrl_rewards.studies.api import Study, StudyResult
@@ -20,7 +21,7 @@ from jaxrl_rewards.studies.clip_delta.claim import (
     RAW,
     claim,
 )
-from jaxrl_rewards.studies.clip_delta.proofs import ProofNumbers, make_proofs, play, told
+from jaxrl_rewards.studies.clip_delta.proofs import ProofNumbers, make_proofs, told
 from jaxrl_rewards.studies.shared.arms import per_seed, train_arms
 from jaxrl_rewards.studies.shared.sizes import at_least
 

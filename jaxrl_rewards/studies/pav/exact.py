@@ -24,7 +24,7 @@ def gap(strength: float) -> float:
 def own_progress_error(key: jax.Array, alpha: float = 1.5) -> float:
     """|gradient of E Σ_h (Q^π + α A^π) − (1 + α) · gradient of the chance of success|, largest
     entry over the largest of the latter, for a random policy; every state is visited."""
-    from jaxrl_envs.language.planted import automaton, exact_values
+    from jaxrl_envs.language.planted import automaton, exact_values, visits
 
     task = Task(automaton((0, 1, 0), 4), 3, 5)
     with jax.enable_x64(True):
@@ -33,7 +33,7 @@ def own_progress_error(key: jax.Array, alpha: float = 1.5) -> float:
         values, action_values = exact_values(
             jax.nn.softmax(logits), task.table, task.end, task.horizon
         )
-        visited = _visits(task, jax.nn.softmax(logits))
+        visited = visits(jax.nn.softmax(logits), task.table, task.end)
         weight = action_values + alpha * (action_values - values[:-1, :, None])
 
         def surrogate(logits):
@@ -44,17 +44,3 @@ def own_progress_error(key: jax.Array, alpha: float = 1.5) -> float:
 
         ours, whole = jax.grad(surrogate)(logits), (1.0 + alpha) * jax.grad(success)(logits)
         return float(jnp.max(jnp.abs(ours - whole)) / jnp.max(jnp.abs(whole)))
-
-
-def _visits(task: Task, policy: jax.Array) -> jax.Array:
-    """Chance of being at `(h, k)` and still writing, `[H, k]`."""
-    states, tokens = task.table.shape
-    done = np.arange(states) == states - 1
-    goes_on = (np.arange(tokens) != task.end)[None, :] | done[:, None]
-    move = np.eye(states)[task.table] * goes_on[..., None]
-
-    def step(chance, here):
-        return jnp.einsum("k,ka,kaj->j", chance, here, move), chance
-
-    start = jnp.zeros((states,), policy.dtype).at[0].set(1.0)
-    return jax.lax.scan(step, start, policy)[1]

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from jaxrl_rewards.core import record
 from jaxrl_rewards.credit.process import prime_advantage, prompt_filter
@@ -15,6 +15,7 @@ from jaxrl_rewards.learners.api import Learner, LearnerState
 from jaxrl_rewards.learners.optimise import adam, guarded_step
 from jaxrl_rewards.losses import clipped_surrogate, token_mean
 from jaxrl_rewards.reward_models.implicit import implicit_cross_entropy, implicit_rewards
+from jaxrl_rewards.reward_models.ranking import auc
 
 
 @record
@@ -67,12 +68,10 @@ def make_prime(keys: np.ndarray, letters: int, prompts: int, answers: int) -> Le
             step=jnp.zeros((), jnp.int32),
         )
 
-    def sample(key: jax.Array, table: Array, count: int) -> Array:
-        return jax.random.categorical(key, table, axis=-1, shape=(count, *shape[:1]))
-
     def update(state: LearnerState, hparams: PrimeNumbers) -> tuple[LearnerState, dict]:
         key = jax.random.fold_in(state.key, state.step)
-        played = sample(key, state.params, prompts * answers)
+        rows = (prompts * answers, shape[0])
+        played = jax.random.categorical(key, state.params, axis=-1, shape=rows)
         mask = jnp.ones(played.shape, jnp.float32)
         outcome = outcomes(played, keys)
         keep = prompt_filter(outcome.reshape(prompts, answers), hparams.lower, hparams.upper)
@@ -94,19 +93,15 @@ def make_prime(keys: np.ndarray, letters: int, prompts: int, answers: int) -> Le
             current = log_probs(table, played)
             return implicit_cross_entropy(current, before, outcome, mask, hparams.beta, weight)
 
-        def step(loss: Any, params: Array, opt_state: Any, rate: Any, limit: float) -> Any:
-            return guarded_step(
-                optimiser,
-                params,
-                opt_state,
-                jax.grad(loss)(params),
-                rate,
-                limit,
-                enabled=jnp.any(keep),
-            )
-
-        own = step(policy_loss, state.params, state.opt_state, hparams.learning_rate, jnp.inf)
-        learnt = step(model_loss, model["params"], model["opt_state"], hparams.model_rate, 10.0)
+        any_kept = jnp.any(keep)
+        own = guarded_step(
+            optimiser, state.params, state.opt_state, jax.grad(policy_loss)(state.params),
+            hparams.learning_rate, jnp.inf, enabled=any_kept,
+        )  # fmt: skip
+        learnt = guarded_step(
+            optimiser, model["params"], model["opt_state"], jax.grad(model_loss)(model["params"]),
+            hparams.model_rate, 10.0, enabled=any_kept,
+        )  # fmt: skip
         partner = {"params": learnt.params, "opt_state": learnt.opt_state}
         return state.replace(
             params=own.params,
@@ -138,12 +133,3 @@ def measures(state: LearnerState, keys: np.ndarray, count: int) -> dict[str, Arr
         "letter AUC": auc(ratio[places].reshape(-1), is_right.reshape(-1)),
         "answer AUC": auc(scores, outcomes(answers, keys) > 0),
     }
-
-
-def auc(scores: Float[Array, "N"], positive: Bool[Array, "N"]) -> Float[Array, ""]:
-    """Chance that a positive has a higher score than a negative, ties counting half."""
-    pair = positive[:, None] & ~positive[None, :]
-    gap = scores[:, None] - scores[None, :]
-    won = jnp.where(gap > 0, 1.0, jnp.where(gap == 0, 0.5, 0.0))
-    count = jnp.sum(pair)
-    return jnp.where(count > 0, jnp.sum(jnp.where(pair, won, 0.0)) / count, jnp.nan)

@@ -30,7 +30,7 @@ class PrimeConfig:
 
     root_key: int = 2502
     """All that is random comes from this key."""
-    seeds: int = 8
+    seeds: int = 32
     updates: int = 200
     prompts: int = 16
     answers: int = 8
@@ -111,5 +111,6 @@ STUDY = Study(
         "jaxrl_rewards.learners.prime.prime",
     ),
     worlds=("language-key-tokens",),
+    needs=32,
     quick={"seeds": 2, "updates": 60},
 )

@@ -9,9 +9,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxrl_envs.language import ModularChain
+from jaxrl_envs.language import chain_model as model
 from jaxtyping import Array
 
-from jaxrl_rewards.credit.step_values import select_traces
+from jaxrl_rewards.credit.step_values import hard_estimates, select_traces
+from jaxrl_rewards.reward_models.ranking import auc
 from jaxrl_rewards.rollout.search import (
     SearchNumbers,
     best_node,
@@ -21,7 +24,6 @@ from jaxrl_rewards.rollout.search import (
     state_of,
 )
 from jaxrl_rewards.studies.api import Study, StudyResult
-from jaxrl_rewards.studies.prime.learning import auc
 from jaxrl_rewards.studies.rest_mcts import chains
 from jaxrl_rewards.studies.rest_mcts.claim import (
     ANSWER,
@@ -80,7 +82,7 @@ class Seed(NamedTuple):
 
     logits: Array
     wrong: Array
-    test: chains.Questions
+    test: model.Questions
 
 
 def prepare(
@@ -88,20 +90,20 @@ def prepare(
 ) -> tuple[Seed, dict[str, Array]]:
     """A policy, values inferred from its solutions' answers, and how right they are."""
     keys = jax.random.split(key, 5)
-    logits = chains.start_policy(keys[0], table)
-    asked = chains.draw(keys[1], table, config.questions, config.steps)
-    traces = chains.solve(keys[2], logits, asked, table, config.rollouts)
+    logits = model.start_policy(keys[0], table)
+    asked = model.draw(keys[1], table, config.questions, config.steps)
+    traces = model.solve(keys[2], logits, asked, table, config.rollouts)
     wrong = chains.wrong_chance(chains.count_steps(traces, table.shape))
-    test = chains.draw(keys[3], table, config.test_questions, config.steps)
-    fresh = chains.solve(keys[4], logits, test, table, 4)
+    test = model.draw(keys[3], table, config.test_questions, config.steps)
+    fresh = model.solve(keys[4], logits, test, table, 4)
     return Seed(logits, wrong, test), labels(traces, fresh, wrong)
 
 
-def labels(traces: chains.Traces, fresh: chains.Traces, wrong: Array) -> dict[str, Array]:
+def labels(traces: model.Traces, fresh: model.Traces, wrong: Array) -> dict[str, Array]:
     """How well inferred values tell right from wrong steps, on fresh solutions."""
     chance = wrong[tuple(jnp.moveaxis(fresh.cells, -1, 0))].reshape(-1)[:JUDGED]
     derived = traces.correct & jnp.all(traces.right, axis=-1)
-    estimated = chains.hard_estimates(traces)
+    estimated = hard_estimates(traces.cells[..., 2], traces.correct)
     open_ = estimated[..., :-1] & ~traces.right
     return {
         "steps right": jnp.mean(traces.right),
@@ -115,7 +117,7 @@ def sampled(
     key: jax.Array, seed: Seed, remember: Array, table: np.ndarray, config: RestMCTSConfig
 ) -> dict[str, dict]:
     """Questions solved by one sample, a vote and the best by value."""
-    found = chains.solve(key, seed.logits, seed.test, table, config.samples)
+    found = model.solve(key, seed.logits, seed.test, table, config.samples)
     values = chains.trace_values(found.cells, seed.wrong, remember)[..., -1]
     best = jax.vmap(best_of_n)(values)[:, None]
     last = found.cells[..., -1, 2]
@@ -132,7 +134,7 @@ def searched(
 ) -> dict[str, Array]:
     """Questions solved by a tree search."""
 
-    def one(key: jax.Array, question: chains.Questions) -> dict[str, Array]:
+    def one(key: jax.Array, question: model.Questions) -> dict[str, Array]:
         tree = mcts_star(
             key,
             chains.root_of(question.start),
@@ -160,22 +162,20 @@ def self_training(
 
     def one(logits: Array, key: jax.Array) -> tuple[Array, Array]:
         key_questions, key_traces = jax.random.split(key)
-        asked = chains.draw(key_questions, table, config.round_questions, config.steps)
-        traces = chains.solve(key_traces, logits, asked, table, config.round_traces)
+        asked = model.draw(key_questions, table, config.round_questions, config.steps)
+        traces = model.solve(key_traces, logits, asked, table, config.round_traces)
         values = chains.trace_values(traces.cells, seed.wrong)[..., -1]
         chosen = select_traces(traces.correct, values, rule, config.threshold)
         logits = chains.imitate(logits, traces, chosen)
-        return logits, chains.chance_of_answer(logits, seed.test)
+        return logits, model.chance_of_answer(logits, seed.test)
 
     _, after = jax.lax.scan(one, seed.logits, jax.random.split(key, config.rounds))
-    curve = jnp.concatenate([chains.chance_of_answer(seed.logits, seed.test)[None], after])
+    curve = jnp.concatenate([model.chance_of_answer(seed.logits, seed.test)[None], after])
     return {"answers after 2 rounds": after[1], "answers at the end": after[-1], "curve": curve}
 
 
 def run(config: RestMCTSConfig, report: Callable[[str, float], None]) -> StudyResult:
     """All seeds side by side, one way after the other."""
-    from jaxrl_envs.language import ModularChain
-
     table = ModularChain().table
     root = jax.random.key(config.root_key)
     keys = [jax.random.split(jax.random.fold_in(root, part), config.seeds) for part in range(4)]

@@ -33,6 +33,7 @@ from jaxrl_envs.retarget.characters.mapping import (
     PointMapping,
     read_mapping,
 )
+from jaxrl_envs.retarget.characters.mjcf_limits import check_mjcf
 from jaxrl_envs.retarget.characters.plans import PLANS
 from jaxrl_envs.retarget.characters.record import HUMAN_JOINTS, KEYPOINTS, Character
 from jaxrl_rewards.core import InputError
@@ -60,6 +61,7 @@ def load_character(mjcf: str | Path, mapping: str | Path, damping: float = DAMPI
     """A character from a user's MJCF file and mapping file; `damping` as in `make_character`."""
     import mujoco
 
+    check_mjcf(mjcf)
     try:
         spec = mujoco.MjSpec.from_file(str(mjcf))
     except (ValueError, RuntimeError, OSError) as error:

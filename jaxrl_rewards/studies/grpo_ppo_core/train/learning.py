@@ -15,14 +15,13 @@ from jaxrl_rewards.learners.acting import actor_policy
 from jaxrl_rewards.learners.action_head import action_head
 from jaxrl_rewards.learners.api import Learner, LearnerState
 from jaxrl_rewards.learners.fit import FitHParams, make_fit
+from jaxrl_rewards.learners.frozen import over_frozen
 from jaxrl_rewards.learners.group import GroupConfig, GroupHParams, make_group
 from jaxrl_rewards.learners.grpo import LOSSES, named_credit
 from jaxrl_rewards.learners.scorers import mixed_groups
 from jaxrl_rewards.learners.texts import text_loss
-from jaxrl_rewards.networks.actor_critic import ActorCritic
-from jaxrl_rewards.networks.decoder import DecoderConfig
-from jaxrl_rewards.networks.language_policy import decoder_actor_critic
 from jaxrl_rewards.rollout.generate import token_answers
+from jaxrl_rewards.studies.grpo_ppo_core.train.model import Model
 from jaxrl_rewards.studies.grpo_ppo_core.train.questions import Questions
 from jaxrl_rewards.studies.grpo_ppo_core.train.task import LanguageTask
 
@@ -38,94 +37,98 @@ class Evaluation(NamedTuple):
     played: Trajectories
 
 
-def make_network(task: LanguageTask, questions: Questions) -> ActorCritic:
-    """A decoder from scratch, large enough for a question with its answer."""
-    sizes = task.network
-    config = DecoderConfig(
-        vocabulary=questions.vocabulary,
-        width=sizes.width,
-        layers=sizes.layers,
-        heads=sizes.heads,
-        kv_heads=sizes.kv_heads,
-        hidden=sizes.hidden,
-        max_length=questions.env.spec.max_steps + 1,
-    )
-    return decoder_actor_critic(config)
-
-
-def make_warm_start(task: LanguageTask, questions: Questions, network: ActorCritic) -> Learner:
+def make_warm_start(
+    task: LanguageTask, questions: Questions, model: Model, initial: Any = None
+) -> Learner:
     """Learns the solutions to fresh questions of the training part."""
 
     def batch(key: jax.Array, data: Any, hparams: Any) -> Any:
         return questions.solutions(key, task.warm_start_batch, data)
 
-    return make_fit(
-        network.init,
-        text_loss(network),
-        batch,
-        hparams=FitHParams(data=questions.params, learning_rate=task.warm_start_rate),
-        batch_size=task.warm_start_batch,
-        steps_per_update=min(STEPS, max(task.warm_start, 1)),
+    hparams = FitHParams(
+        data=questions.lessons, learning_rate=task.warm_start_rate, initial_params=initial
     )
+
+    def make(frozen: Any) -> Learner:
+        network = model.network(frozen)
+        return make_fit(
+            network.init,
+            text_loss(network),
+            batch,
+            hparams=hparams,
+            batch_size=task.warm_start_batch,
+            steps_per_update=min(STEPS, max(task.warm_start, 1)),
+        )
+
+    return over_frozen(make, model.frozen)
 
 
 def make_learner(
-    task: LanguageTask, questions: Questions, network: ActorCritic, initial_params: Any = None
+    task: LanguageTask, questions: Questions, model: Model, initial_params: Any = None
 ) -> Learner:
     """GRPO or a relative of it, from the parameters of the warm start."""
     loss, aggregate = LOSSES[task.loss]
-    return make_group(
-        questions.env,
-        GroupConfig(
-            num_prompts=task.prompts,
-            group_size=task.answers,
-            num_epochs=task.epochs,
-            num_minibatches=task.minibatches,
-            num_microbatches=task.microbatches,
-        ),
-        network=network,
-        sample=token_answers(
-            questions.env, task.prompts, task.answers, prompt_width=questions.prompt_width
-        ),
-        score=mixed_groups(questions.score) if task.mixed_only else questions.score,
-        credit=named_credit(task.advantage, 1e-4),
-        loss=loss,
-        aggregate=aggregate,
-        kl=task.kl,
-        hparams=GroupHParams(
-            env_params=questions.params,
-            learning_rate=task.learning_rate,
-            clip_low=task.clip_low,
-            clip_high=task.clip_high,
-            kl_coefficient=task.kl_coefficient,
-            temperature=task.temperature,
-            initial_params=initial_params,
-        ),
+    config = GroupConfig(
+        num_prompts=task.prompts,
+        group_size=task.answers,
+        num_epochs=task.epochs,
+        num_minibatches=task.minibatches,
+        num_microbatches=task.microbatches,
     )
+    hparams = GroupHParams(
+        env_params=questions.params,
+        learning_rate=task.learning_rate,
+        clip_low=task.clip_low,
+        clip_high=task.clip_high,
+        kl_coefficient=task.kl_coefficient,
+        temperature=task.temperature,
+        initial_params=initial_params,
+    )
+    sample = token_answers(
+        questions.env, task.prompts, task.answers, prompt_width=questions.prompt_width
+    )
+
+    def make(frozen: Any) -> Learner:
+        return make_group(
+            questions.env,
+            config,
+            network=model.network(frozen),
+            sample=sample,
+            score=mixed_groups(questions.score) if task.mixed_only else questions.score,
+            credit=named_credit(task.advantage, 1e-4),
+            loss=loss,
+            aggregate=aggregate,
+            kl=task.kl,
+            hparams=hparams,
+        )
+
+    return over_frozen(make, model.frozen)
 
 
 def make_evaluation(
-    questions: Questions, network: ActorCritic, count: int
+    questions: Questions, model: Model, count: int
 ) -> Callable[[Any, jax.Array, Any], Evaluation]:
     """`(params, key, env_params) -> Evaluation` of the likeliest answers to `count` questions of
     the test part; jitted. Accuracy is the share whose `correct` term is above one half."""
     head = action_head(questions.test.spec.action_space)
+    score = questions.test_score or questions.score
     sample = token_answers(questions.test, count, 1, prompt_width=questions.prompt_width)
 
     @jax.jit
-    def evaluate(params: Any, key: jax.Array, env_params: Any) -> Evaluation:
+    def evaluate(params: Any, frozen: Any, key: jax.Array, env_params: Any) -> Evaluation:
+        network = model.network(frozen)
         policy = actor_policy(params, network, head, questions.test.spec, jnp.float32(1.0))
 
         def no_chance(key: jax.Array, lead: tuple[int, ...]) -> Array:
             return jnp.zeros_like(policy.noise(key, lead))
 
         played = sample(key, policy._replace(noise=no_chance), env_params)
-        reward, _ = questions.score(played, {}, None)
+        reward, _ = score(played, {}, None)
         right = reward.replace(total=reward.terms["correct"])
         correct = answer_scores(played, right)[:, 0] > 0.5
         return Evaluation(jnp.mean(correct.astype(jnp.float32)), correct, played)
 
-    return evaluate
+    return lambda params, key, env_params: evaluate(params, model.frozen, key, env_params)
 
 
 def watch(

@@ -24,7 +24,7 @@ class Questions(NamedTuple):
     test: Any
     """The world that asks the others."""
     params: Any
-    """Of both worlds."""
+    """Of the training world."""
     vocabulary: int
     prompt_width: int
     """Tokens of the longest prompt."""
@@ -32,7 +32,32 @@ class Questions(NamedTuple):
     """Tokens as text."""
     score: Scorer = outcome
     solutions: Callable[[jax.Array, int, Any], Texts] | None = None
-    """`(key, count, params) -> Texts` of the training part, jittable; None where there are none."""
+    """`(key, count, lessons) -> Texts` of the training part, jittable; None without solutions."""
+    lessons: Any = ()
+    """What solutions are drawn from."""
+    test_params: Any = None
+    """Of the test world; those of the training world when None."""
+    test_score: Scorer | None = None
+
+    @property
+    def asked(self) -> Any:
+        """Params of the test world."""
+        return self.params if self.test_params is None else self.test_params
+
+
+def make_questions(task: LanguageTask) -> Questions:
+    """Those that a task names."""
+    if task.data is None:
+        if task.model is not None:
+            raise InputError("--model answers the questions of a file; give one with --data FILE")
+        return written(task)
+    from jaxrl_rewards.studies.grpo_ppo_core.train.data import from_file
+
+    if task.model is None:
+        return from_file(task)
+    from jaxrl_rewards.studies.grpo_ppo_core.train.model import tokeniser_of
+
+    return from_file(task, tokeniser_of(task.model))
 
 
 def written(task: LanguageTask) -> Questions:
@@ -63,7 +88,8 @@ def written(task: LanguageTask) -> Questions:
         vocabulary=rules.vocabulary.size,
         prompt_width=rules.prompt_size,
         show=rules.vocabulary.decode,
-        solutions=lambda key, count, params: solved(env, key, count, params),
+        solutions=lambda key, count, lessons: solved(env, key, count, lessons),
+        lessons=params,
     )
 
 

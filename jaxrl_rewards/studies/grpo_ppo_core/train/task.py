@@ -47,6 +47,16 @@ class LanguageTask:
     """The task."""
     network: Sizes = Sizes()  # noqa: RUF009
     """The decoder, where none is given."""
+    data: Path | None = None
+    """Questions with answers instead of a written task: JSON lines, JSON or parquet."""
+    model: Path | None = None
+    """With --data: a Hugging Face directory (Llama, Qwen2, Qwen2.5, Qwen3) to start from."""
+    lora: int | None = None
+    """With --model: train low-rank adapters of this rank instead of all weights."""
+    answer_tokens: int = 64
+    """With --data: tokens that an answer may have."""
+    prompt_tokens: int | None = None
+    """With --data: refuse questions of more tokens than this."""
     out: Path | None = None
     """Folder of the run; runs/language-TASK by default."""
     warm_start: int = 400
@@ -107,7 +117,7 @@ TRANSIENT = ("out", "resume")
 
 COUNTS = ("updates", "prompts", "epochs", "minibatches", "microbatches", "chunk",
           "evaluation_questions", "warm_start_batch", "evaluate_every",
-          "checkpoint_every")  # fmt: skip
+          "checkpoint_every", "answer_tokens", "prompt_tokens", "lora")  # fmt: skip
 
 
 def check(task: LanguageTask) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from jaxrl_rewards.studies.api import Train
 
 CHECKPOINT = "gui_reader.npz"
+CHOICE = "gui_choice.npz"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def owns(folder: Path, stored: dict[str, Any]) -> bool:
     """Whether a run's folder holds a policy of this kind."""
-    return (folder / CHECKPOINT).exists()
+    return (folder / CHECKPOINT).exists() or (folder / CHOICE).exists()
 
 
 def evaluate(folder: Path | None, options: Any) -> int:
@@ -28,14 +29,35 @@ def evaluate(folder: Path | None, options: Any) -> int:
     from jaxrl_rewards.studies.gui_g2.train.evaluation import evaluate as measure
 
     default = Path("runs/evaluate-gui") if folder is None else folder / "evaluation"
-    checkpoint = None if folder is None else folder / CHECKPOINT
-    measure(checkpoint, options.data, options.out or default)
+    own = choice = None
+    if folder is not None:
+        own = folder / CHECKPOINT if (folder / CHECKPOINT).exists() else None
+        choice = folder / CHOICE if (folder / CHOICE).exists() else None
+    measure(
+        own,
+        options.data,
+        options.out or default,
+        with_controls=options.controls,
+        bbox_format=options.bbox_format,
+        predictions=options.predictions,
+        reader=options.reader,
+        choice=choice,
+        cache=options.cache,
+    )
     return 0
 
 
 def flags(parser: Any) -> None:
     """What `evaluate` takes beside its own flags."""
-    parser.add_argument("--data", type=Path, help="GUI: folder or JSON file in ScreenSpot format")
+    from argparse import BooleanOptionalAction
+
+    add = parser.add_argument
+    add("--data", type=Path, help="GUI: folder or JSON file in ScreenSpot format")
+    add("--bbox-format", default="auto", help="GUI: of the boxes, e.g. xywh (default: told apart)")
+    add("--predictions", type=Path, help="GUI: points or boxes of another model, JSON or lines")
+    add("--controls", action=BooleanOptionalAction, help="GUI: measure what needs no reading, too")
+    add("--reader", default="auto", help="GUI: auto, own (ours) or ocr (the extra `ocr`)")
+    add("--cache", type=Path, help="GUI: folder that keeps the readings of the extra `ocr`")
 
 
 TRAIN = Train(

@@ -11,7 +11,7 @@ the other families (five folds by family), while the reader never sees a page of
 """
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -25,11 +25,14 @@ from jaxrl_rewards.networks.reader import (
     reader_init,
 )
 from jaxrl_rewards.studies.gui_g2.train.metrics import inside
-from jaxrl_rewards.studies.gui_g2.train.predict import prepare_image
+from jaxrl_rewards.studies.gui_g2.train.predict import SMALL_PIXELS, check_image, prepare_image
 
 FOLDS = 5
 GRID = (42, 40)
 HASHES = 1024
+REDUCED = (160, 256)
+"""Height and width to which larger screens are reduced for "pixels only", whose features of all
+screens are kept at once (1.3 MB each)."""
 
 
 def family_folds(families: Sequence[str], folds: int = FOLDS, seed: int = 0) -> np.ndarray:
@@ -129,44 +132,42 @@ def pixel_ceiling(images: Sequence[str], boxes: np.ndarray) -> float:
         part = boxes[images == name]
         x, y = np.unique(part[:, [0, 2]]), np.unique(part[:, [1, 3]])
         # a best region has its corner at box edges; edges are included
-        points = [(a, b) for a in x for b in y]
-        total += max(sum(inside(point, box) for box in part) for point in points)
+        wide = (part[:, :1] <= x) & (x <= part[:, 2:3])
+        tall = (part[:, 1:2] <= y) & (y <= part[:, 3:])
+        total += int((wide.T.astype(np.int32) @ tall.astype(np.int32)).max())
     return total / len(boxes)
 
 
-def pixels_only(
-    params, images: list[np.ndarray], groups: list[np.ndarray], folds: np.ndarray,
-    steps: int = 120, batch: int = 16, progress: Callable | None = None,
-) -> list[np.ndarray]:  # fmt: skip
-    """Train a context network on frozen features to point without an instruction.
+def _reduced(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """An image, a large one at `REDUCED` size, and its scale (x, y)."""
+    image = check_image(image)
+    height, width = image.shape[:2]
+    if height * width <= SMALL_PIXELS:
+        return image, np.ones(2)
+    from PIL import Image
 
-    Args:
-        params: a reader's parameters, for its features.
-        images: uint8[H, W, 3], which must share one bucket of padded size (others get no point).
-        groups: per image, float32[k, 4], the boxes of its records.
-        folds: int[images].
+    small = Image.fromarray(image).resize(REDUCED[::-1], Image.Resampling.BOX)
+    return np.asarray(small), np.array([REDUCED[1] / width, REDUCED[0] / height])
 
-    Returns:
-        Per image bool[k], whether the image's one point lies in each box.
-    """
-    prepared = [prepare_image(image) for image in images]
-    shapes = [item[0].shape for item in prepared]
-    common = max(set(shapes), key=shapes.count)
-    usable = np.array([shape == common and item[2] == 1 for shape, item in zip(shapes, prepared)])
+
+def _features_and_shares(params, screens: list[tuple], points: np.ndarray):
+    """Frozen features float16[n, Y, X, 64], each cell's share of the boxes, sizes int32[n, 2]."""
     features_of = jax.jit(lambda pixels, size: reader_features(params, pixels[None], size[None]))
-    height, width = common[:2]
+    features, shares = [], []
+    for pixels, size, boxes in screens:
+        features.append(np.asarray(features_of(pixels, size))[0].astype(np.float16))
+        inside_each = _inside_boxes(points, boxes)
+        area = np.maximum(inside_each.sum(axis=1, keepdims=True), 1)
+        shares.append(np.mean(inside_each / area, axis=0).astype(np.float32))
+    return np.stack(features), np.stack(shares), np.stack([size for _, size, _ in screens])
+
+
+def _points_of_folds(params, screens: list[tuple], folds, budget, progress) -> np.ndarray:
+    """The one point float32[n, 2] of each screen, by a network trained on the other folds."""
+    height, width = screens[0][0].shape[:2]
     points = cell_points(height, width)[: (height // 4) * (width // 2)]
-    features, targets = [], []
-    for (pixels, size, _), boxes, good in zip(prepared, groups, usable, strict=True):
-        if good:
-            features.append(np.asarray(features_of(pixels, size))[0].astype(np.float16))
-            targets.append(_inside_boxes(points, boxes))
-    features = np.stack(features)
-    share = np.stack(
-        [np.mean(t / np.maximum(t.sum(axis=1, keepdims=True), 1), axis=0) for t in targets]
-    ).astype(np.float32)
-    sizes = np.stack([item[1] for item, good in zip(prepared, usable, strict=True) if good])
-    part_folds = folds[usable]
+    features, share, sizes = _features_and_shares(params, screens, points)
+    steps, batch = budget
     optimiser = optax.adam(3e-3)
 
     def score(head, feature, size):
@@ -186,28 +187,57 @@ def pixels_only(
     scores = jax.jit(score)
     chosen = np.zeros((len(features), 2), np.float32)
     generator = np.random.default_rng(0)
-    for number, fold in enumerate(np.unique(part_folds)):
+    for number, fold in enumerate(np.unique(folds)):
         fresh = reader_init(jax.random.key(17))
         head = {name: fresh[name] for name in ("context1", "context2", "context3")}
         head["context3"]["kernel"] = 0.1 * jnp.ones_like(head["context3"]["kernel"])
         state = optimiser.init(head)
-        train = np.flatnonzero(part_folds != fold)
+        train = np.flatnonzero(folds != fold)
         if train.size == 0:
             continue
         for _ in range(steps):
             index = generator.choice(train, size=batch)
             feature = features[index].astype(np.float32)
             head, state, _ = step(head, state, feature, sizes[index], share[index])
-        test = np.flatnonzero(part_folds == fold)
+        test = np.flatnonzero(folds == fold)
         for i in test:
             logits = scores(head, features[i : i + 1].astype(np.float32), sizes[i : i + 1])
             mass = jax.nn.softmax(logits).reshape(1, height // 4, width // 2)
             mass = jax.lax.reduce_window(mass, 0.0, jax.lax.add, (1, 3, 7), (1, 1, 1), "SAME")
             chosen[i] = points[int(jnp.argmax(mass))]
         if progress:
-            progress(number + 1, len(np.unique(part_folds)))
+            progress(number + 1, len(np.unique(folds)))
+    return chosen
+
+
+def pixels_only(
+    params, images: Iterable[np.ndarray], groups: list[np.ndarray], folds: np.ndarray,
+    steps: int = 120, batch: int = 16, progress: Callable | None = None,
+) -> list[np.ndarray]:  # fmt: skip
+    """Train a context network on frozen features to point without an instruction.
+
+    Args:
+        params: a reader's parameters, for its features.
+        images: uint8[H, W, 3] each, taken one by one; those above 120,000 pixels are reduced to one
+            size. The most frequent bucket of padded sizes counts (others get no point).
+        groups: per image, float32[k, 4], the boxes of its records.
+        folds: int[images].
+
+    Returns:
+        Per image bool[k], whether the image's one point lies in each box.
+    """
+    prepared, scaled = [], []
+    for image, boxes in zip(images, groups, strict=True):
+        pixels, share = _reduced(image)
+        prepared.append(prepare_image(pixels))
+        scaled.append(np.asarray(boxes, np.float64) * np.tile(share, 2))
+    shapes = [item[0].shape for item in prepared]
+    common = max(set(shapes), key=shapes.count)
+    usable = np.array([shape == common for shape in shapes])
+    kept = [(*item, boxes) for item, boxes, good in zip(prepared, scaled, usable) if good]
+    chosen = _points_of_folds(params, kept, folds[usable], (steps, batch), progress)
     hits, row = [], 0
-    for good, boxes in zip(usable, groups, strict=True):
+    for good, boxes in zip(usable, scaled, strict=True):
         if good:
             hits.append(np.array([inside(chosen[row], box) for box in boxes]))
             row += 1

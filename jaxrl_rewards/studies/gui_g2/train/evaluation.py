@@ -1,30 +1,35 @@
 """Click accuracy of a reader on a ScreenSpot folder or on generated screens, with controls."""
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
+from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.core.files import atomic_path, atomic_write_json
 from jaxrl_rewards.studies.gui_g2.train import controls
 from jaxrl_rewards.studies.gui_g2.train.checkpoint import ReaderCheckpoint, load_checkpoint
 from jaxrl_rewards.studies.gui_g2.train.config import PointingConfig
 from jaxrl_rewards.studies.gui_g2.train.metrics import (
+    TABLES,
     family_interval,
     group_rows,
     inside,
-    page_family,
+    set_family,
     share_row,
     size_class,
     summarise,
 )
-from jaxrl_rewards.studies.gui_g2.train.predict import predict_image, predict_records
+from jaxrl_rewards.studies.gui_g2.train.pointers import make_pointer, point_at_records
+from jaxrl_rewards.studies.gui_g2.train.predict import SMALL_PIXELS, predict_image
+from jaxrl_rewards.studies.gui_g2.train.predictions import read_predictions
 
 Progress = Callable[[str, int, int], None]
 
 
-def _row(checkpoint, instruction, box, where, shape, family, kind, element, image) -> dict:
+def _row(checkpoint, instruction, box, where, shape, family, kind, element, image, **more) -> dict:
     centre = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
     return {
         "image": image,
@@ -36,23 +41,57 @@ def _row(checkpoint, instruction, box, where, shape, family, kind, element, imag
         "instruction": instruction,
         "seen": checkpoint.has_seen(instruction),
         "box": [float(value) for value in box],
-        "point": [float(value) for value in where],
+        "point": [float(value) if np.isfinite(value) else None for value in where],
         "shape": [int(value) for value in shape[:2]],
-        "distance": float(np.hypot(where[0] - centre[0], where[1] - centre[1])),
-        "hit": inside(where, box),
+        "distance": _distance(where, centre),
+        "hit": bool(np.isfinite(where).all()) and inside(where, box),
+        **more,
     }
 
 
-def measure(checkpoint: ReaderCheckpoint, shots, progress: Progress | None = None) -> list[dict]:
-    """Point at every record of a `ScreenSpotSet`; one dict per record."""
-    rows = []
+def _distance(where, centre) -> float:
+    """In pixels; no answer is as far as a screen is wide."""
+    far = float(np.hypot(where[0] - centre[0], where[1] - centre[1]))
+    return far if np.isfinite(far) else 1e4
+
+
+def measure(
+    checkpoint: ReaderCheckpoint, shots, progress: Progress | None = None, pointer=None
+) -> list[dict]:
+    """Point at every record of a `ScreenSpotSet`; one dict per record.
+
+    `pointer` is of `pointers.make_pointer`; None: the checkpoint's own reader.
+    """
     note = None if progress is None else lambda done, total: progress("pointing", done, total)
-    for record, shape, where in predict_records(checkpoint.params, shots, note):
-        family = str(record.extra.get("page_family") or page_family(record.image_name))
+    pointer = make_pointer(checkpoint.params, "own") if pointer is None else pointer
+    return _rows(checkpoint, shots, point_at_records(pointer, shots, note))
+
+
+def measure_predictions(checkpoint: ReaderCheckpoint, shots, points: np.ndarray) -> list[dict]:
+    """Rows for the points float[n, 2] of another model, NaN where it gave none."""
+    given = (
+        (record, record.image_size[::-1], where, bool(np.isfinite(where).all()), "predictions")
+        for record, where in zip(shots.records, points, strict=True)
+    )
+    return _rows(checkpoint, shots, given)
+
+
+def _rows(checkpoint: ReaderCheckpoint, shots, given: Iterable[tuple]) -> list[dict]:
+    several = len({record.data_source for record in shots.records}) > 1
+    rows = []
+    for record, shape, where, found, policy in given:
+        platform = record.platform or "unknown"
+        more = {
+            "platform and type": f"{platform}, {record.data_type}",
+            "application": record.data_source,
+            "group": record.group,
+            "found": found,
+            "policy": policy,
+        }
         element = str(record.extra.get("element", "unknown"))
         rows.append(
-            _row(checkpoint, record.instruction, record.box, where, shape, family,
-                 record.data_type, element, record.image_name)
+            _row(checkpoint, record.instruction, record.box, where, shape,
+                 set_family(record, several), record.data_type, element, record.image_name, **more)
         )  # fmt: skip
     return rows
 
@@ -93,15 +132,18 @@ def measure_controls(
     texts = [row["instruction"] for row in rows]
     names = [row["image"] for row in rows]
     order = list(dict.fromkeys(names))
-    groups = [boxes[[i for i, n in enumerate(names) if n == name]] for name in order]
-    image_folds = np.array([folds[names.index(name)] for name in order])
+    rows_of: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        rows_of.setdefault(name, []).append(index)
+    groups = [boxes[rows_of[name]] for name in order]
+    image_folds = np.array([folds[rows_of[name][0]] for name in order])
     note = None if progress is None else lambda done, total: progress("controls", done, total)
     pixel_hits = controls.pixels_only(
-        checkpoint.params, [image_of(name) for name in order], groups, image_folds, progress=note
+        checkpoint.params, map(image_of, order), groups, image_folds, progress=note
     )
     pixel_rows = np.zeros(len(rows), bool)
     for name, hits in zip(order, pixel_hits, strict=True):
-        pixel_rows[[i for i, other in enumerate(names) if other == name]] = hits
+        pixel_rows[rows_of[name]] = hits
     found = {
         "constant position": controls.constant_position(boxes, shapes, folds),
         "instruction only": controls.instruction_only(texts, boxes, shapes, folds),
@@ -126,9 +168,13 @@ def evaluate(
     *,
     with_controls: bool | None = None,
     bbox_format: str = "auto",
+    predictions=None,
+    reader: str = "auto",
+    choice=None,
+    cache=None,
     show: bool = True,
 ) -> dict:
-    """Measure a reader, print a table, and write `results.json`, `pointing.png` into `out_dir`.
+    """Measure a policy, print a table, and write `results.json`, `pointing.png` into `out_dir`.
 
     Args:
         checkpoint_path: .npz of training; None: the one that ships with the package.
@@ -136,25 +182,38 @@ def evaluate(
             are not those of training.
         out_dir: made where missing.
         with_controls: train and measure the controls too (about two minutes of one core for 500
-            elements); None: where `data_path` is given.
+            elements); None: where `data_path` is given, `predictions` are not, and the screens are
+            small.
         bbox_format: of the annotation files, see `load_screenspot`.
+        predictions: file with the points or boxes of another model, see `read_predictions`.
+        reader: "auto", "own" or "ocr", see `make_pointer`.
+        choice: checkpoint of the choice among candidates; None: the shipped one.
+        cache: folder where the library's readings are kept.
         show: print progress and the table.
 
     Returns:
-        `overall`, `unseen`, `by_family`, `by_type`, `by_element`, `by_size`, `by_length` (accuracy,
-        interval over page families, count each), `controls`, `rows`, `cpu_seconds`, `files`.
+        `overall`, `by_page` (mean over pages), `unseen`, `by_family`, `by_type`,
+        `by_platform_and_type`, `by_application`, `by_group`, `by_element`, `by_size`, `by_length`
+        (accuracy, interval over page families, count each), `not_found` (share answered so),
+        `policies`, `controls`, `rows`, `cpu_seconds`, `files`.
     """
     from jaxrl_rewards.studies.gui_g2.train.progress import ProgressReport
 
     cpu = time.process_time()
     checkpoint = load_checkpoint(checkpoint_path)
-    shots = None
+    shots = points = None
     if data_path is not None:
         from jaxrl_envs.gui.screenspot import load_screenspot
 
         shots = load_screenspot(data_path, bbox_format)
+    if predictions is not None:
+        if shots is None:
+            raise InputError("predictions need the set they are for; give --data, too")
+        points = read_predictions(predictions, shots)
     if with_controls is None:
-        with_controls = shots is not None
+        small = shots is not None and max(w * h for w, h in _sizes(shots)) <= SMALL_PIXELS
+        with_controls = small and points is None
+    pointer = make_pointer(checkpoint.params, reader, choice=choice, cache=cache)
     with ProgressReport(show) as report:
 
         def progress(what, done, total):
@@ -164,21 +223,35 @@ def evaluate(
             rows, images = measure_generated(checkpoint, progress=progress)
             image_of = images.__getitem__
         else:
-            rows = measure(checkpoint, shots, progress)
+            rows = (
+                measure(checkpoint, shots, progress, pointer)
+                if points is None
+                else measure_predictions(checkpoint, shots, points)
+            )
             records = {record.image_name: record for record in shots.records}
             image_of = lambda name: shots.image(records[name])  # noqa: E731
         results = summarise(rows)
         results["controls"] = (
             measure_controls(checkpoint, rows, image_of, progress) if with_controls else {}
         )
+    results["not_found"] = float(np.mean([not row.get("found", True) for row in rows]))
+    results["policies"] = dict(Counter(row.get("policy", "own") for row in rows))
     results["checkpoint"] = "shipped" if checkpoint_path is None else str(checkpoint_path)
     results["data"] = "generated screens" if data_path is None else str(data_path)
     results["cpu_seconds"] = time.process_time() - cpu
     results["rows"] = rows
-    folder = Path(out_dir)
+    return _written(results, Path(out_dir), image_of, show)
+
+
+def _sizes(shots) -> set[tuple[int, int]]:
+    return {record.image_size for record in shots.records}
+
+
+def _written(results: dict, folder: Path, image_of: Callable, show: bool) -> dict:
+    """Write the files, print the table."""
     files = {"results": folder / "results.json", "picture": folder / "pointing.png"}
     results["files"] = {name: str(path) for name, path in files.items()}
-    draw_points(files["picture"], rows, image_of)
+    draw_points(files["picture"], results["rows"], image_of)
     atomic_write_json(files["results"], results)
     if show:
         print(table_text(results))
@@ -212,6 +285,8 @@ def draw_points(path, rows: list[dict], image_of: Callable, count: int = 12) -> 
             colour = "#0a8f3c" if row["hit"] else "#d62222"
             frame = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=colour, lw=0.9)
             panel.add_patch(frame)
+            if None in row["point"]:
+                continue
             panel.plot(*row["point"], "+", color=colour, ms=7, mew=1.4)
             if not row["hit"]:
                 middle = ((x1 + x2) / 2, (y1 + y2) / 2)
@@ -236,17 +311,26 @@ def table_text(results: dict) -> str:
         )
 
     add("all instructions", results["overall"])
-    add("unseen in training", results["unseen"])
+    if results["by_page"].get("count", 0) > 1:
+        add("mean over pages", results["by_page"])
+    if set(results["policies"]) == {"own"}:
+        add("unseen in training", results["unseen"])
     for name, part in results["controls"].items():
         add(name, part)
     pages = () if results["data"] == "generated screens" else ("family",)
-    for key in ("type", "element", "size", "length", *pages):
-        for name, part in results[f"by_{key}"].items():
-            add(f"{key}: {name}", part)
+    for key in (*(key for key in TABLES if key != "family"), *pages):
+        parts = results[f"by_{key.replace(' ', '_')}"]
+        for name, part in parts.items() if len(parts) > 1 or key == "type" else ():
+            add(name if key == "platform and type" else f"{key}: {name}", part)
+    if results["not_found"]:
+        lines.append(f"answered \"not found\" (the best guess counts above): "
+                     f"{results['not_found']:.3f}")  # fmt: skip
+    if "icon" in results["by_type"] and "predictions" not in results["policies"]:
+        lines.append("icons: text only is read, so an icon is hit where text names it")
     return "\n".join(lines)
 
 
 __all__ = [
     "draw_points", "evaluate", "group_rows", "measure", "measure_controls", "measure_generated",
-    "share_row", "table_text",
+    "measure_predictions", "share_row", "table_text",
 ]  # fmt: skip

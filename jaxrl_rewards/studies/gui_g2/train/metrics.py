@@ -20,6 +20,9 @@ VARIANTS = [
     "popup",
     "sequence",
 ]
+TABLES = (
+    "family", "type", "platform and type", "application", "group", "element", "size", "length",
+)  # fmt: skip
 ALIASES = {"button-delay": "click-button", "unicode-test": "click-button"}
 """Pages of the web set that are another page with one thing changed."""
 
@@ -67,6 +70,31 @@ def family_interval(
     return float(low), float(high)
 
 
+def page_mean(
+    hits: Sequence[bool], pages: Sequence[str], *, resamples: int = 4000, seed: int = 0
+) -> dict:
+    """Mean over pages of each page's share of hits, its 95 % bootstrap interval, pages."""
+    names, index = np.unique(np.asarray(pages), return_inverse=True)
+    shares = np.bincount(index, weights=np.asarray(hits, np.float64)) / np.bincount(index)
+    picks = np.random.default_rng(seed).integers(len(names), size=(resamples, len(names)))
+    low, high = np.quantile(shares[picks].mean(axis=1), [0.025, 0.975])
+    return {
+        "accuracy": float(shares.mean()),
+        "interval": [float(low), float(high)],
+        "count": len(names),
+    }
+
+
+def set_family(record, several: bool) -> str:
+    """Family of a record's page: as the record says, else from the file's name; where a set has
+    `several` applications, those of different ones stay apart."""
+    stated = record.extra.get("page_family")
+    if stated:
+        return str(stated)
+    family = page_family(record.image_name)
+    return f"{record.data_source}: {family}" if several and record.data_source else family
+
+
 def share_row(rows: list[dict]) -> dict:
     """Accuracy, interval over families, count, median distance in pixels of a set of rows."""
     if not rows:
@@ -86,15 +114,14 @@ def group_rows(rows: list[dict], key: str) -> dict:
     """`share_row` of each value of `key`."""
     groups = defaultdict(list)
     for row in rows:
-        groups[str(row[key])].append(row)
+        if row.get(key) not in (None, ""):
+            groups[str(row[key])].append(row)
     return {name: share_row(groups[name]) for name in sorted(groups)}
 
 
 def summarise(rows: list[dict]) -> dict:
     """Everything that a report needs from rows of `evaluate.measure`."""
     unseen = [row for row in rows if not row["seen"]]
-    tables = {
-        f"by_{key}": group_rows(rows, key)
-        for key in ("family", "type", "element", "size", "length")
-    }
-    return {"overall": share_row(rows), "unseen": share_row(unseen), **tables}
+    tables = {f"by_{key.replace(' ', '_')}": group_rows(rows, key) for key in TABLES}
+    pages = page_mean([row["hit"] for row in rows], [row["image"] for row in rows]) if rows else {}
+    return {"overall": share_row(rows), "by_page": pages, "unseen": share_row(unseen), **tables}

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxrl_envs.gui.reading_tiles import Tile, tiles_of
 
 from jaxrl_rewards.core.errors import InputError
 from jaxrl_rewards.networks.reader import (
@@ -12,10 +14,12 @@ from jaxrl_rewards.networks.reader import (
     encode_instruction,
     pad_image,
     probability_map,
-    reader_apply,
+    reader_read,
+    reader_score,
 )
 
 MAX_PIXELS = 3_000_000
+"""A larger image is read in tiles."""
 SMALL_PIXELS = 120_000
 MAX_LENGTH = 24
 
@@ -26,38 +30,42 @@ def bucket(length: int) -> int:
     return -(-int(length) // step) * step
 
 
-def reduction(height: int, width: int, max_pixels: int = MAX_PIXELS) -> int:
-    """Whole factor by which a larger image is averaged down before it is read."""
-    return max(1, int(np.ceil(np.sqrt(height * width / max_pixels))))
-
-
-def prepare_image(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """Reduce a large image and pad it to its bucket.
-
-    Text of 8-28 px is read; a 3840x2160 screen is averaged down by 2, so that its text of 16-56 px
-    falls in that range. Returns (pixels, size, factor).
-    """
+def check_image(image: np.ndarray) -> np.ndarray:
+    """The image as an array; `InputError` unless it is uint8[H, W, 3] with pixels."""
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise InputError(
             f"the image has shape {image.shape} and type {image.dtype}; give uint8 [H, W, 3]"
         )
-    factor = reduction(*image.shape[:2])
-    if factor > 1:
-        from PIL import Image
+    return image
 
-        image = np.asarray(Image.fromarray(image).reduce(factor))
+
+def image_tiles(image: np.ndarray) -> list[Tile]:
+    """The parts in which an image is read: the whole, or above 3 megapixels overlapping tiles."""
+    height, width = image.shape[:2]
+    if height * width <= MAX_PIXELS:
+        return [Tile(0, 0, width, height, (-np.inf, -np.inf, np.inf, np.inf))]
+    return tiles_of(height, width)
+
+
+def prepare_image(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pad an image, or a tile of one, to its bucket: (pixels, size)."""
+    image = check_image(image)
     height, width = (-(-side // m) * m for side, m in zip(image.shape[:2], (8, 4), strict=True))
-    pixels, size = pad_image(image, bucket(height), bucket(width))
-    return pixels, size, factor
+    return pad_image(image, bucket(height), bucket(width))
 
 
-@partial(jax.jit, static_argnames=("with_map",))
-def _point(params, pixels, tokens, size, with_map=False):
-    height, width = pixels.shape[:2]
-    logits = reader_apply(params, pixels[None], tokens[None], size[None]).logits[0]
+@jax.jit
+def _read(params, pixels, size):
+    return reader_read(params, pixels[None], size[None])
+
+
+@partial(jax.jit, static_argnames=("height", "width", "with_map"))
+def _point(params, read, tokens, *, height, width, with_map=False):
+    logits = reader_score(params, read, tokens[None])[0]
     points = best_point(logits, height, width)
-    return points, (probability_map(logits, height, width) if with_map else None)
+    mass = probability_map(logits, height, width) if with_map else None
+    return points, jax.nn.logsumexp(logits, axis=-1), jnp.max(logits, axis=-1), mass
 
 
 def encode(instruction: str) -> np.ndarray:
@@ -68,19 +76,36 @@ def encode(instruction: str) -> np.ndarray:
         raise InputError(str(error)) from None
 
 
+def _tile(params, image: np.ndarray, tile: Tile):
+    """(read, padded height, padded width, size) of a part of an image."""
+    pixels, size = prepare_image(image[tile.top : tile.bottom, tile.left : tile.right])
+    return _read(params, pixels, size), *pixels.shape[:2], size
+
+
 def predict_image(params, image: np.ndarray, instructions: Sequence[str]) -> np.ndarray:
-    """Return the points float32[n, 2], (x, y) in pixels of the image, of its instructions."""
-    pixels, size, factor = prepare_image(image)
-    chunk = 4 if pixels.shape[0] * pixels.shape[1] <= SMALL_PIXELS else 2
-    found = []
-    for start in range(0, len(instructions), chunk):
-        part = [encode(text) for text in instructions[start : start + chunk]]
-        tokens = np.zeros((chunk, MAX_LENGTH), np.int32)
-        tokens[: len(part)] = part
-        points, _ = _point(params, pixels, tokens, size)
-        found.append(np.asarray(points)[: len(part)])
-    points = np.concatenate(found) * factor
-    return np.minimum(points, np.array([image.shape[1], image.shape[0]], np.float32) - 0.5)
+    """Return the points float32[n, 2], (x, y) in pixels of the image, of its instructions.
+
+    Every part of the image is read once for all instructions; where it is read in tiles, the tile
+    with the highest single score points.
+    """
+    image = check_image(image)
+    codes = np.array([encode(text) for text in instructions], np.int32).reshape(-1, MAX_LENGTH)
+    found = np.zeros((len(codes), 2), np.float32)
+    best = np.full(len(codes), -np.inf)
+    for tile in image_tiles(image):
+        read, height, width, _ = _tile(params, image, tile)
+        chunk = 4 if height * width <= SMALL_PIXELS else 2
+        for start in range(0, len(codes), chunk):
+            part = codes[start : start + chunk]
+            tokens = np.zeros((chunk, MAX_LENGTH), np.int32)
+            tokens[: len(part)] = part
+            points, _, top, _ = _point(params, read, tokens, height=height, width=width)
+            rows = np.arange(start, start + len(part))
+            better = np.asarray(top)[: len(part)] > best[rows]
+            moved = np.asarray(points)[: len(part)] + np.float32([tile.left, tile.top])
+            found[rows[better]] = moved[better]
+            best[rows[better]] = np.asarray(top)[: len(part)][better]
+    return np.minimum(found, np.array([image.shape[1], image.shape[0]], np.float32) - 0.5)
 
 
 def point(params, image: np.ndarray, instruction: str) -> tuple[float, float, np.ndarray]:
@@ -93,15 +118,33 @@ def point(params, image: np.ndarray, instruction: str) -> tuple[float, float, np
 
     Returns:
         x, y in pixels of the image, and the policy's mass per cell, float32[rows, columns], which
-        covers the image (cells of 2 px by 4 px, times the factor of a large image's reduction).
+        covers the image (cells of 2 px by 4 px; where tiles overlap their mean).
     """
-    pixels, size, factor = prepare_image(image)
+    image = check_image(image)
     tokens = encode(instruction)[None]
-    points, mass = _point(params, pixels, tokens, size, with_map=True)
-    x, y = np.asarray(points)[0] * factor
-    rows, columns = int(size[0]) // 4, int(size[1]) // 2
+    shape = (-(-image.shape[0] // 8) * 2, -(-image.shape[1] // 4) * 2)
+    total, weight, best = np.zeros(shape, np.float64), np.zeros(shape), (-np.inf, 0.0, 0.0)
+    parts = []
+    for tile in image_tiles(image):
+        read, height, width, size = _tile(params, image, tile)
+        points, whole, top, mass = _point(
+            params, read, tokens, height=height, width=width, with_map=True
+        )
+        x, y = np.asarray(points)[0] + (tile.left, tile.top)
+        best = max(best, (float(top[0]), float(x), float(y)))
+        inner = np.asarray(mass[0], np.float64)[: int(size[0]) // 4, : int(size[1]) // 2]
+        parts.append((tile, float(whole[0]), inner))
+    highest = max(whole for _, whole, _ in parts)
+    for tile, whole, inner in parts:
+        row, column = tile.top // 4, tile.left // 2
+        inner = inner[: shape[0] - row, : shape[1] - column]
+        window = slice(row, row + inner.shape[0]), slice(column, column + inner.shape[1])
+        total[window] += inner * np.exp(whole - highest)
+        weight[window] += 1
+    total /= np.maximum(weight, 1)
     limit = image.shape[1] - 0.5, image.shape[0] - 0.5
-    return float(min(x, limit[0])), float(min(y, limit[1])), np.asarray(mass[0, :rows, :columns])
+    share = (total / max(total.sum(), 1e-30)).astype(np.float32)
+    return min(best[1], limit[0]), min(best[2], limit[1]), share
 
 
 def predict_records(params, shots, progress=None) -> Iterator[tuple]:

@@ -233,8 +233,8 @@ def pretrain(
     found = halfway.load((params, state))
     if found is not None:
         (params, state), about = found
-        generator.bit_generator.state = about["generator"]
         curves, recent, first = about["curves"], about["recent"], about["step"]
+        generator.bit_generator.state = about["generator"]
         # drawing the screens once more is no part of the training
         cpu, wall = time.process_time() - about["cpu"], time.time() - about["wall"]
 
@@ -265,13 +265,7 @@ def pretrain(
                 extra = {"held_out": pool_accuracy(params, held_out)["accuracy"]}
                 note("point", step, config.point_steps, extra)
         about = {"generator": generator.bit_generator.state, "curves": curves, "recent": recent}
-        about |= {"cpu": time.process_time() - cpu, "wall": time.time() - wall}
-        halfway.step(number, total, (params, state), about)
-    return PretrainResult(
-        params=jax.device_get(params),
-        corpus=corpus_of(screens),
-        curves=curves,
-        cpu_seconds=time.process_time() - cpu,
-        wall_seconds=time.time() - wall,
-        snapshots=kept,
-    )
+        clocks = {"cpu": time.process_time() - cpu, "wall": time.time() - wall}
+        halfway.step(number, total, (params, state), about | clocks)
+    seconds = time.process_time() - cpu, time.time() - wall
+    return PretrainResult(jax.device_get(params), corpus_of(screens), curves, *seconds, kept)

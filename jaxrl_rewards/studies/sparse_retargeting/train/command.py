@@ -56,12 +56,9 @@ def train(task: RetargetTask, again: str = "the same command") -> int:
     if task.resume and task.stop_at_followed is not None and has_arrived(task):
         print(f"{default_out(task)} follows {100 * task.stop_at_followed:.0f} % already; done")
         return 0
-    import jax
-
-    from jaxrl_rewards.core.files import make_folder
     from jaxrl_rewards.studies.sparse_retargeting.train.follow import Player
+    from jaxrl_rewards.train.folder_lock import folder_lock
     from jaxrl_rewards.train.record import check_usable
-    from jaxrl_rewards.train.runner import NonFiniteUpdates, run
 
     out = default_out(task)
     check_usable(out, resume=task.resume)
@@ -70,7 +67,25 @@ def train(task: RetargetTask, again: str = "the same command") -> int:
     beside = companion(world, task.env)
     player = Player(beside, make_params(beside, task), learner.act, task.evaluation_episodes)
     introduce(world, task)
-    make_folder(out)  # it may fail now, and not after minutes of warm start
+    with folder_lock(out):  # to the last picture
+        return learn(task, world, learner, beside, player, out, began, again)
+
+
+def learn(
+    task: RetargetTask,
+    world: Any,
+    learner: Any,
+    beside: Any,
+    player: Any,
+    out: Path,
+    began: float,
+    again: str,
+) -> int:
+    """The run and what follows it, in a folder that is ours."""
+    import jax
+
+    from jaxrl_rewards.train.runner import NonFiniteUpdates, run
+
     key = jax.random.key(task.seed)
     updates = max(1, round(task.steps / learner.samples_per_update))
     wanted = task.stop_at_followed

@@ -58,11 +58,11 @@ class RetargetTask:
     """Train an avatar that follows a headset and two controllers."""
 
     env: RetargetEnv = dataclasses.field(default_factory=RetargetEnv)
-    """The world."""
+    """The environment."""
     out: Path | None = None
     """Folder of the run; runs/retarget-CHARACTER by default."""
     steps: int = 16_000_000
-    """Control steps, all worlds together."""
+    """Control steps, all environments together."""
     time_limit_minutes: float | None = None
     """End the run, evaluated and saved, after this time, compilation included."""
     seed: int = 0
@@ -70,9 +70,9 @@ class RetargetTask:
     resume: bool = False
     """Go on from the newest checkpoint in the folder."""
     num_envs: int = 512
-    """Worlds side by side."""
+    """Environments side by side."""
     unroll: int = 16
-    """Steps per world between updates."""
+    """Steps per environment between updates."""
     epochs: int = 3
     """Passes over the collected steps."""
     minibatches: int = 4
