@@ -194,7 +194,12 @@ def watch(
 def state_of(folder: Path) -> frozenset:
     """Names, sizes and times of the files that show how far a run has come."""
     found = set()
-    for path in (*folder.glob("*"), *folder.glob("**/checkpoints/*"), *folder.glob("*/*.npz")):
+    for path in (
+        *folder.glob("*"),
+        *folder.glob("checkpoints/*"),
+        *folder.glob("*/checkpoints/*"),
+        *folder.glob("*/*.npz"),
+    ):
         try:
             facts = path.stat()
         except OSError:
