@@ -216,20 +216,23 @@ def hparam_sharding(
     """Shardings of a learner's hyper-parameters.
 
     Large parameters to start from (`initial_params`) lie where those of the state will lie, by the
-    learner's `partition`, else by size; large `data` (`large` elements or more) is split along its
-    leading axis over "data", where that divides it. All else is replicated, and everything is with
+    learner's `partition`, else by size, and so do `frozen` weights (`learners.frozen`); large `data`
+    (`large` elements or more) is split along its leading axis over "data", where that divides it. All else is replicated, and everything is with
     `seeds`: where the leaves lead with an axis of seeds.
     """
     shardings = jax.tree.map(lambda _: replicated(mesh), hparams)
     placed = {}
-    if not seeds and getattr(hparams, "initial_params", None) is not None:
-        partition = getattr(learner, "partition", None)
-        given = hparams.initial_params
-        placed["initial_params"] = (
-            parameter_sharding(given, mesh, large=large)
-            if partition is None
-            else partition(given, mesh)
-        )
+    partition = getattr(learner, "partition", None)
+    for name in ("initial_params", "frozen"):
+        given = getattr(hparams, name, None)
+        if not seeds and given is not None:
+            placed[name] = (
+                parameter_sharding(given, mesh, large=large)
+                if partition is None
+                else partition(given, mesh)
+            )
+    if "frozen" in placed:
+        placed["learner"] = hparam_sharding(hparams.learner, mesh, learner=learner, large=large)
     data = jax.tree.leaves(getattr(hparams, "data", ()))
     if not seeds and sum(leaf.size for leaf in data) >= large:
         placed["data"] = jax.tree.map(

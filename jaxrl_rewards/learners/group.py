@@ -206,7 +206,8 @@ def make_group(
         ), {**metrics, **answer_metrics(played, reward, keep)}
 
     act = _tempered_acting(network, head, env)
-    return Learner(init, update, config.num_prompts * config.group_size, hparams, act)
+    answers = config.num_prompts * config.group_size
+    return Learner(init, update, answers, hparams, act, partition=network.partition)
 
 
 def _first_state(

@@ -148,7 +148,8 @@ def make_ppo(
         return seen(state.normaliser, obs)
 
     samples = config.num_envs * config.unroll_length
-    return Learner(init, update, samples, hparams, acting(network, head, env.spec, see))
+    act = acting(network, head, env.spec, see)
+    return Learner(init, update, samples, hparams, act, partition=network.partition)
 
 
 class _Parts(NamedTuple):

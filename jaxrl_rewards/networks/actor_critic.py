@@ -49,6 +49,8 @@ class ActorCritic(NamedTuple):
     read: Callable[[Any, Any, Array], Carry] | None = None
     """`(params, obs [N, T, ...], valid [N, T]) -> carry [N, ...]`: memory after the first `valid`
     observations of an episode, in one pass; None where there is no such pass."""
+    partition: Callable[[Any, Any], Any] | None = None
+    """`(params, mesh) -> shardings` of the parameters; by their size when None."""
 
 
 def without_memory(

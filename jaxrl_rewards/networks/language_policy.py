@@ -28,6 +28,7 @@ from jaxrl_rewards.networks.decoder import (
     read_prompt,
     teacher_forced,
 )
+from jaxrl_rewards.networks.decoder_partition import decoder_partition
 
 Params = dict[str, Any]
 Trunk = Callable[[Any], Params]
@@ -102,7 +103,16 @@ def decoder_actor_critic(
         return read_prompt(weights_of(params["decoder"]), config, observed_token(obs), valid)
 
     return ActorCritic(
-        start, apply, actor, critic, initial_carry, unroll, restart, recurrent=True, read=read
+        start,
+        apply,
+        actor,
+        critic,
+        initial_carry,
+        unroll,
+        restart,
+        recurrent=True,
+        read=read,
+        partition=decoder_partition(),
     )
 
 

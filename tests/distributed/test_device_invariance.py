@@ -94,3 +94,16 @@ def test_seeds_are_split_over_devices(repository, tmp_path):
 @pytest.mark.parametrize("learner", ["ppo", "grpo"])
 def test_one_update_of_a_real_learner(repository, tmp_path, learner):
     check(outputs(repository, tmp_path, learner))
+
+
+@pytest.mark.timeout(1800)
+def test_one_update_of_a_decoder_split_over_two_axes(repository, tmp_path):
+    """Worlds over two devices, weights over two: as on one device."""
+    files = {name: tmp_path / f"{name}.npz" for name in ("one", "split")}
+    learner = ["--learner", "language"]
+    finish(launch(repository, *learner, "--output", files["one"]))
+    finish(launch(repository, *learner, "--output", files["split"], "--devices", 4, "--model", 2))
+    found = {name: dict(np.load(file)) for name, file in files.items()}
+    worst = largest_difference(found["one"], found["split"])
+    print(f"largest relative difference {worst:.2g}")
+    assert worst <= 1e-4
