@@ -216,9 +216,10 @@ def hparam_sharding(
     """Shardings of a learner's hyper-parameters.
 
     Large parameters to start from (`initial_params`) lie where those of the state will lie, by the
-    learner's `partition`, else by size, and so do `frozen` weights (`learners.frozen`); large `data`
-    (`large` elements or more) is split along its leading axis over "data", where that divides it. All else is replicated, and everything is with
-    `seeds`: where the leaves lead with an axis of seeds.
+    learner's `partition`, else by size, and so do `frozen` weights (`learners.frozen`). Large
+    `data` (`large` elements or more) is split along its leading axis over "data", where that
+    divides it. All else is replicated, and everything is with `seeds`: where the leaves lead with
+    an axis of seeds.
     """
     shardings = jax.tree.map(lambda _: replicated(mesh), hparams)
     placed = {}
