@@ -28,7 +28,15 @@ class WorkerError(RuntimeError):
 class Worker:
     """One side: `python -m <module> <arguments>`, which calls `serve`."""
 
-    def __init__(self, module: str, arguments: Sequence[str], *, timeout: float = 900.0):
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        *,
+        timeout: float = 900.0,
+        python: str = sys.executable,
+    ):
+        """Start it; `python` is another interpreter where a peer has an environment of its own."""
         environment = dict(os.environ)
         environment |= {"PJRT_NPROC": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
@@ -38,7 +46,7 @@ class Worker:
         self._timeout = timeout
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by `close`)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [python, "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
