@@ -285,6 +285,15 @@ def test_points_and_boxes_of_other_models_are_measured(folder, tmp_path, capsys)
         evaluation.evaluate(None, None, tmp_path / "out", predictions=tmp_path / "x", show=False)
 
 
+def test_the_size_of_generated_screens_is_checked():
+    from jaxrl_rewards.studies.gui_g2.train import screen_size
+
+    assert screen_size("1280x800") == (1280, 800) and screen_size(None) is None
+    for bad in ("1280", "x", "1281x800", "1280x801", "0x0", "99999x8", "-8x80", "1e3x800"):
+        with pytest.raises(InputError, match="--screen"):
+            screen_size(bad)
+
+
 def test_the_extra_is_named_before_anything_is_written(monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "rapidocr_onnxruntime", None)
     read_text.rapid_engine.cache_clear()
