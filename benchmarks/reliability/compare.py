@@ -23,11 +23,13 @@ def digest(folder: Path) -> dict[str, Any]:
         name = path.relative_to(folder).as_posix()
         if not path.is_file() or path.suffix in PICTURES or name.startswith(APART):
             continue
-        if name.startswith("checkpoints/") or path.name == ".lock":
+        if "checkpoints" in path.relative_to(folder).parts or path.name == ".lock":
             continue
         found[name] = _content(path)
-    if (folder / "checkpoints").is_dir():
-        found |= _checkpoints(folder)
+    for kept in sorted(folder.rglob("checkpoints")):  # runs within the run have their own
+        if kept.is_dir():
+            where = kept.parent.relative_to(folder).as_posix()
+            found |= {f"{where}/{name}": value for name, value in _checkpoints(kept.parent).items()}
     return found
 
 

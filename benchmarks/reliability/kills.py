@@ -36,6 +36,10 @@ COMMANDS = {
     "eureka": "train eureka --candidates 4 --generations 12 --seeds 1 --seed 3",
     "gui": "train gui --screens 16 --patches 32 --read-steps 160 --point-steps 40 --patch-batch 4 "
     "--batch 2 --instructions 2 --report-every 10 --system-fonts False",
+    "language": "train language --env.hardest 1 --network.width 16 --network.layers 1 "
+    "--network.heads 2 --network.kv-heads 1 --network.hidden 16 --warm-start 60 --warm-start-batch "
+    "16 --updates 60 --prompts 4 --answers 4 --evaluation-questions 16 --evaluate-every 6 "
+    "--chunk 1 --checkpoint-every 5",
 }
 EARLY = 0.2
 """Share of the kills that fall into the start of a process."""
@@ -190,7 +194,12 @@ def watch(
 def state_of(folder: Path) -> frozenset:
     """Names, sizes and times of the files that show how far a run has come."""
     found = set()
-    for path in (*folder.glob("*"), *folder.glob("checkpoints/*"), *folder.glob("*/*.npz")):
+    for path in (
+        *folder.glob("*"),
+        *folder.glob("checkpoints/*"),
+        *folder.glob("*/checkpoints/*"),
+        *folder.glob("*/*.npz"),
+    ):
         try:
             facts = path.stat()
         except OSError:

@@ -137,7 +137,8 @@ PRESETS: dict[str, Preset] = _table(
     Preset(
         "gridworld-cliff",
         {"num_envs": 32, "unroll_length": 64, "normalise_rewards": True},
-        {"learning_rate": 1e-3, "entropy_coefficient": 0.01},
+        # with 0.01 half of the seeds learn to stand still, which costs 200
+        {"learning_rate": 1e-3, "entropy_coefficient": 0.05},
         300_000,
         -13.0,
         "the optimum (Sutton and Barto, example 6.6)",

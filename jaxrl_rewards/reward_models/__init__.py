@@ -56,8 +56,10 @@ if TYPE_CHECKING:
         parse_classification_label,
         parse_ranking_label,
     )
+    from jaxrl_rewards.reward_models.ranking import auc
 
 __all__ = [
+    "auc",
     "Classifier",
     "MessageReward",
     "Ranker",
@@ -153,6 +155,7 @@ if not TYPE_CHECKING:
                 "parse_classification_label",
                 "parse_ranking_label",
             ),
+            "ranking": ("auc",),
         },
         submodules=("messages",),
     )

@@ -165,25 +165,40 @@ class WeightedSum(Reward):
     def combine(self, terms: dict[str, Array], applicable: dict[str, Array]) -> Array:
         """`Σ weight_i · terms_i` over the applicable terms; any batch shape.
 
-        NaN where a term that applies is not finite, whatever its weight; weights then have
-        derivative 0 there, not NaN, so that one broken step spoils no gradient. TypeError where a
-        weight is a schedule that nobody has resolved.
+        Where a term is not finite, its weight has derivative 0 and not NaN, so that one broken step
+        spoils no gradient. TypeError where a weight is a schedule that nobody has resolved.
         """
-        total, sound = jnp.zeros((), jnp.float32), jnp.ones((), bool)
+        total = jnp.zeros((), jnp.float32)
         for name, weight in zip(self.names, self.weights, strict=True):
             if hasattr(weight, "is_schedule"):
                 raise TypeError(
                     f"the weight of {name!r} is a schedule; say at which update: reward.at(step), "
                     "or resolve_schedules(params, step) for a world's params"
                 )
-            finite = jnp.isfinite(terms[name])
-            sound = sound & (finite | ~applicable[name])
-            total = total + weight * jnp.where(applicable[name] & finite, terms[name], 0.0)
-        return jnp.where(sound, total, jnp.nan)
+            total = total + _times(weight, jnp.where(applicable[name], terms[name], 0.0))
+        return total
 
     def at(self, step: Array | int) -> WeightedSum:
         """This sum with scheduled weights replaced by their values at `step`."""
         return self.replace(weights=tuple(weight_at(w, step) for w in self.weights))
+
+
+@jax.custom_jvp
+def _times(weight: Any, value: Array) -> Array:
+    """The product, whose derivatives leave out what is not finite: 0 times NaN is NaN, and a zero
+    is what comes back through a broken step that was contained."""
+    return weight * value
+
+
+@_times.defjvp
+def _times_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    (weight, value), (of_weight, of_value) = primals, tangents
+    out = weight * value
+    slope = jnp.zeros_like(out)
+    for other, tangent in ((value, of_weight), (weight, of_value)):
+        if getattr(tangent, "dtype", None) != jax.dtypes.float0:  # a whole number has none
+            slope = slope + jnp.where(jnp.isfinite(other), other, 0.0) * tangent
+    return out, slope
 
 
 @record

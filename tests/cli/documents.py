@@ -8,7 +8,8 @@ with it:
     <!-- test: continues -->             it goes on in the names of the Python blocks before it
 
 All blocks of a page share one folder. Sizes are cut down: numbers of updates and steps in Python,
-options of commands (see `SMALLER`). Other commands than ours are checked, not run.
+options of commands (see `SMALLER`). Commands with a reader's own in capitals (`MODEL.npz`), and
+other commands than ours, are checked, not run.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ MARKS = re.compile(r"skip because .+|slow|continues")
 SMALLER = {
     "train ppo": "--steps 64 --num-envs 4 --unroll-length 8 --num-epochs 1 --num-minibatches 1 "
     "--hidden 8 --evaluation-episodes 2 --chunk 2",
+    "train retarget": "--steps 64 --num-envs 4 --unroll 4 --minibatches 1 --evaluation-episodes 4 "
+    "--final-episodes 4 --picture-seconds 0 --clone-rounds 0",
     "train eureka": "--candidates 2 --generations 1 --seeds 1",
     "evaluate": "--episodes 2",
 }
@@ -95,6 +98,11 @@ def _one_command(words: list[str]) -> list[str]:
         words = words[1:]
     ends = [index for index, word in enumerate(words) if set(word) <= set("<>|")]
     return words[: ends[0]] if ends else words
+
+
+def has_placeholder(words: list[str]) -> bool:
+    """Whether a reader is to put something of theirs in, as in `design MODEL.npz`."""
+    return any(re.fullmatch(r"[A-Z][A-Z_]{2,}(\.\w+)?", word) for word in words)
 
 
 def smaller_command(words: list[str]) -> list[str]:

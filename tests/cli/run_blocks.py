@@ -13,7 +13,7 @@ import os
 import sys
 import traceback
 
-from tests.cli.documents import commands, smaller_command, smaller_python
+from tests.cli.documents import commands, has_placeholder, smaller_command, smaller_python
 from tests.cli.without_extras import Blocker
 
 OUTPUT = 2000
@@ -31,7 +31,7 @@ def run_shell(block: dict) -> str:
     from jaxrl_rewards.cli import main
 
     for words in commands(block["text"]):
-        if words[0] != "jaxrl-rewards":
+        if words[0] != "jaxrl-rewards" or has_placeholder(words):
             continue
         try:
             code = main(smaller_command(words[1:]))

@@ -23,6 +23,7 @@ from tests.cli.documents import (
     Block,
     blocks,
     commands,
+    has_placeholder,
     pages,
     smaller_command,
     smaller_python,
@@ -210,5 +211,6 @@ def test_commands_are_cut_down():
     assert small.count("--steps") == 1 and small[small.index("--steps") + 1] == "64"
     assert smaller_command(["evaluate", "gui"]) == ["evaluate", "gui"]
     assert smaller_command(["evaluate", "runs/x"]) == ["evaluate", "runs/x", "--episodes", "2"]
+    assert has_placeholder(["design", "MODEL.npz"]) and not has_placeholder(commands(line)[0])
     assert "total_updates=4," in smaller_python("run(total_updates=500, updates=3)")
     assert os.path.exists(REPOSITORY / "README.md")

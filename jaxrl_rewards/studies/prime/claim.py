@@ -11,8 +11,6 @@ CLAIMS = (
     "A reward model trained online on outcomes alone ranks right letters above wrong ones at the "
     "places that decide, after 20 updates and to the end.",
     "It ranks right answers above wrong ones from update 30 on.",
-    "Where outcomes are unbalanced (1 % success, a wide filter) it ranks letters worse than chance "
-    "for a while.",
     "PRIME ends no worse than RLOO on the outcome alone with equally many answers.",
 )
 PRIME, RLOO, WIDE = "PRIME", "RLOO", "PRIME, 1 % start, wide filter"
@@ -34,9 +32,14 @@ def claim(result: StudyResult, config: Any) -> Verdict:
     to_80 = [claims.values(arm, "updates to 80 %", never=never) for arm in (PRIME, RLOO)]
     claims.difference("updates to 80 %, PRIME minus RLOO", *to_80)
     lowest = claims.values(WIDE, "lowest letter AUC")
-    claims.level("lowest letter AUC, 1 % start, wide filter", lowest, below=0.5)
+    claims.level("lowest letter AUC, 1 % start, wide filter", lowest)
+    claims.share("1 % start, wide filter: seeds that fall below chance", lowest < 0.5)
     claims.level("last letter AUC, 1 % start, wide filter", claims.values(WIDE, "last letter AUC"))
     claims.level("last success, 1 % start, wide filter", claims.values(WIDE, "last success"))
+    claims.note(
+        "With 1 % success and a wide filter the ranking falls below chance on many seeds for a "
+        "while; whether it does so on average is not settled, so it is shown and not claimed."
+    )
     claims.note(
         "In tables RLOO with Adam is close to the best there is; the paper's speed-up is not "
         "claimed."
