@@ -285,6 +285,50 @@ def test_points_and_boxes_of_other_models_are_measured(folder, tmp_path, capsys)
         evaluation.evaluate(None, None, tmp_path / "out", predictions=tmp_path / "x", show=False)
 
 
+def test_webp_is_read_and_a_cut_one_named():
+    import io
+
+    from jaxrl_envs.gui.screenspot_images import check_image_bytes, decode_image_bytes
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 40, 3)).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="WEBP", lossless=True)
+    data = buffer.getvalue()
+    assert check_image_bytes(data) == (40, 24)
+    np.testing.assert_array_equal(decode_image_bytes(data), pixels)
+    for cut in (13, len(data) // 2, len(data) - 2):
+        with pytest.raises(InputError, match="WebP file is truncated"):
+            decode_image_bytes(data[:cut])
+
+
+def test_large_screens_are_reduced_for_the_controls_and_taken_one_by_one():
+    from jaxrl_rewards.networks.reader import reader_init
+    from jaxrl_rewards.studies.gui_g2.train import controls
+
+    taken = []
+
+    def images():
+        for index in range(4):
+            taken.append(index)
+            yield np.full((2160, 3840, 3), 40 * index, np.uint8)
+
+    boxes = [np.array([[0.0, 0, 3840, 2160], [3800, 2100, 3801, 2101]])] * 4
+    hits = controls.pixels_only(
+        reader_init(jax.random.key(0)), images(), boxes, np.array([0, 0, 1, 1]), steps=2, batch=2
+    )
+    assert taken == [0, 1, 2, 3] and all(hit[0] and len(hit) == 2 for hit in hits)
+
+
+def test_the_size_of_generated_screens_is_checked():
+    from jaxrl_rewards.studies.gui_g2.train import screen_size
+
+    assert screen_size("1280x800") == (1280, 800) and screen_size(None) is None
+    for bad in ("1280", "x", "1281x800", "1280x801", "0x0", "99999x8", "-8x80", "1e3x800"):
+        with pytest.raises(InputError, match="--screen"):
+            screen_size(bad)
+
+
 def test_the_extra_is_named_before_anything_is_written(monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "rapidocr_onnxruntime", None)
     read_text.rapid_engine.cache_clear()

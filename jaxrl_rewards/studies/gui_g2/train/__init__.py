@@ -43,8 +43,26 @@ def evaluate(folder: Path | None, options: Any) -> int:
         reader=options.reader,
         choice=choice,
         cache=options.cache,
+        size=screen_size(options.screen),
     )
     return 0
+
+
+def screen_size(text: str | None) -> tuple[int, int] | None:
+    """(width, height) of "1280x800"; `InputError` for anything else, None for None."""
+    from jaxrl_rewards.core.errors import InputError
+
+    if text is None:
+        return None
+    width, _, height = text.lower().partition("x")
+    good = width.isascii() and width.isdigit() and height.isascii() and height.isdigit()
+    size = (int(width), int(height)) if good and len(text) <= 9 else (0, 0)
+    if not (32 <= size[0] <= 4096 and 32 <= size[1] <= 4096) or size[0] % 4 or size[1] % 8:
+        raise InputError(
+            f"--screen is {text!r}; give width x height in pixels from 32 to 4096, the width a "
+            "multiple of 4 and the height of 8, e.g. 1280x800"
+        )
+    return size
 
 
 def flags(parser: Any) -> None:
@@ -57,6 +75,7 @@ def flags(parser: Any) -> None:
     add("--predictions", type=Path, help="GUI: points or boxes of another model, JSON or lines")
     add("--controls", action=BooleanOptionalAction, help="GUI: measure what needs no reading, too")
     add("--reader", default="auto", help="GUI: auto, own (ours) or ocr (the extra `ocr`)")
+    add("--screen", metavar="WxH", help="GUI: size of generated screens, e.g. 1280x800")
     add("--cache", type=Path, help="GUI: folder that keeps the readings of the extra `ocr`")
 
 

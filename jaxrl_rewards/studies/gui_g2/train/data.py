@@ -121,12 +121,15 @@ def make_screens(
     *,
     held_out: bool = False,
     count: int | None = None,
+    size: tuple[int, int] | None = None,
     progress: Callable | None = None,
 ) -> ScreenPool:
-    """Generate screens; `held_out` ones have other seeds and other words."""
+    """Generate screens; `held_out` ones have other seeds and other words; `size` is (width,
+    height) in pixels, the generator's own when None."""
     count = config.screens if count is None else count
     words = config.seed + (HELD_OUT_WORDS if held_out else 0)
-    screen_config = ScreenConfig(word_seed=words, system_fonts=config.system_fonts)
+    sizes = {} if size is None else {"width": size[0], "height": size[1]}
+    screen_config = ScreenConfig(word_seed=words, system_fonts=config.system_fonts, **sizes)
     height, width = screen_config.height, screen_config.width
     pixels = np.zeros((count, height, width, 3), np.uint8)
     labels = tuple(np.zeros((count, height // (4 * k), width // (2 * k)), np.int8) for k in (1, 2))

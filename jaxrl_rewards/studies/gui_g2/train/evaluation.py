@@ -97,12 +97,21 @@ def _rows(checkpoint: ReaderCheckpoint, shots, given: Iterable[tuple]) -> list[d
 
 
 def measure_generated(
-    checkpoint: ReaderCheckpoint, count: int = 60, seed: int = 0, progress: Progress | None = None
+    checkpoint: ReaderCheckpoint,
+    count: int = 60,
+    seed: int = 0,
+    progress: Progress | None = None,
+    size: tuple[int, int] | None = None,
 ) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """Point at every text of generated screens with words of their own; rows and images."""
+    """Point at every text of generated screens with words of their own; rows and images.
+
+    Of large screens, `size` (width, height), there are fewer: they hold more texts.
+    """
     from jaxrl_rewards.studies.gui_g2.train.data import make_screens
 
-    pool = make_screens(PointingConfig(seed=seed), held_out=True, count=count)
+    if size is not None:
+        count = max(4, min(count, round(count * SMALL_PIXELS / (size[0] * size[1]))))
+    pool = make_screens(PointingConfig(seed=seed), held_out=True, count=count, size=size)
     rows, images = [], {}
     for index, pixels in enumerate(pool.pixels):
         name = f"generated-{index}"
@@ -172,6 +181,7 @@ def evaluate(
     reader: str = "auto",
     choice=None,
     cache=None,
+    size: tuple[int, int] | None = None,
     show: bool = True,
 ) -> dict:
     """Measure a policy, print a table, and write `results.json`, `pointing.png` into `out_dir`.
@@ -189,6 +199,7 @@ def evaluate(
         reader: "auto", "own" or "ocr", see `make_pointer`.
         choice: checkpoint of the choice among candidates; None: the shipped one.
         cache: folder where the library's readings are kept.
+        size: (width, height) of generated screens; the generator's own when None.
         show: print progress and the table.
 
     Returns:
@@ -220,7 +231,7 @@ def evaluate(
             report(what, done, total, {})
 
         if shots is None:
-            rows, images = measure_generated(checkpoint, progress=progress)
+            rows, images = measure_generated(checkpoint, progress=progress, size=size)
             image_of = images.__getitem__
         else:
             rows = (
