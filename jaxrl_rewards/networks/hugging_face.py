@@ -104,7 +104,6 @@ def decoder_config(
     size = _Sizes(description, where)
     heads, bias = size("num_attention_heads"), bool(description.get("attention_bias", False))
     limit = size("max_position_embeddings", 2048)
-    tied = family == "llama" or family.startswith("qwen")
     try:
         return DecoderConfig(
             vocabulary=size("vocab_size"),
@@ -114,8 +113,8 @@ def decoder_config(
             kv_heads=size("num_key_value_heads", heads),
             hidden=size("intermediate_size"),
             max_length=min(limit, 2048) if max_length is None else max_length,
-            head_width=size("head_dim", 128 if family == "qwen3" else None),
-            tied=bool(description.get("tie_word_embeddings", False)) and tied,
+            head_width=size("head_dim", 128 if family == "qwen3" else size("hidden_size") // heads),
+            tied=bool(description.get("tie_word_embeddings", False)),
             qkv_bias=family == "qwen2" or bias,
             output_bias=family != "qwen2" and bias,
             qk_norm=family == "qwen3",

@@ -60,13 +60,8 @@ def decoder_actor_critic(
         return {"decoder": init(key), "value": init_value_head(config)}
 
     def one(params: Params, obs: Any, carry: Cache) -> tuple[Params, Array, Cache]:
-        weights, token = weights_of(params["decoder"]), observed_token(obs)
-        single = token.ndim == 0  # an unbatched observation, of a policy that is asked by itself
-        rows = jax.tree.map(lambda leaf: leaf[None], (token, carry)) if single else (token, carry)
-        hidden, cache = decode(weights, config, rows[0][:, None], rows[1])
-        found = (hidden[:, 0], cache)
-        hidden, cache = jax.tree.map(lambda leaf: leaf[0], found) if single else found
-        return weights, hidden, cache
+        weights = weights_of(params["decoder"])
+        return weights, *_next(weights, config, observed_token(obs), carry)
 
     def apply(params: Params, obs: Any, carry: Cache) -> tuple[Array, Array, Cache]:
         weights, hidden, carry = one(params, obs, carry)
@@ -114,6 +109,17 @@ def decoder_actor_critic(
         read=read,
         partition=decoder_partition(),
     )
+
+
+def _next(
+    weights: Params, config: DecoderConfig, token: Int[Array, "..."], carry: Cache
+) -> tuple[Float[Array, "... D"], Cache]:
+    """Hidden state and memory after one more token; of one row where the token is a scalar."""
+    single = token.ndim == 0  # an unbatched observation, of a policy that is asked by itself
+    rows = jax.tree.map(lambda leaf: leaf[None], (token, carry)) if single else (token, carry)
+    hidden, cache = decode(weights, config, rows[0][:, None], rows[1])
+    found = (hidden[:, 0], cache)
+    return jax.tree.map(lambda leaf: leaf[0], found) if single else found
 
 
 def init_value_head(config: DecoderConfig) -> Params:

@@ -57,8 +57,20 @@ if TYPE_CHECKING:
         parse_ranking_label,
     )
     from jaxrl_rewards.reward_models.ranking import auc
+    from jaxrl_rewards.reward_models.step_metrics import (
+        answer_score,
+        best_of_n,
+        first_error,
+        first_error_scores,
+        step_f1,
+    )
 
 __all__ = [
+    "answer_score",
+    "best_of_n",
+    "first_error",
+    "first_error_scores",
+    "step_f1",
     "auc",
     "Classifier",
     "MessageReward",
@@ -156,6 +168,13 @@ if not TYPE_CHECKING:
                 "parse_ranking_label",
             ),
             "ranking": ("auc",),
+            "step_metrics": (
+                "answer_score",
+                "best_of_n",
+                "first_error",
+                "first_error_scores",
+                "step_f1",
+            ),
         },
         submodules=("messages",),
     )

@@ -31,6 +31,9 @@ SMALLER = {
     "--hidden 8 --evaluation-episodes 2 --chunk 2",
     "train retarget": "--steps 64 --num-envs 4 --unroll 4 --minibatches 1 --evaluation-episodes 4 "
     "--final-episodes 4 --picture-seconds 0 --clone-rounds 0",
+    "train language": "--network.width 16 --network.layers 1 --network.heads 2 "
+    "--network.kv-heads 1 --network.hidden 16 --warm-start 10 --warm-start-batch 4 --updates 1 "
+    "--prompts 2 --answers 2 --evaluation-questions 8 --seed 0",
     "train eureka": "--candidates 2 --generations 1 --seeds 1",
     "evaluate": "--episodes 2",
 }

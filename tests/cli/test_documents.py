@@ -14,6 +14,7 @@ from jaxrl_rewards.cli import VERBS
 from jaxrl_rewards.commands.train_ppo import PPOTask
 from jaxrl_rewards.studies import slugs
 from jaxrl_rewards.studies.eureka.train.command import EurekaTask
+from jaxrl_rewards.studies.grpo_ppo_core.train.task import LanguageTask
 from jaxrl_rewards.studies.registry import trainings
 from jaxrl_rewards.studies.sparse_retargeting.train.task import RetargetTask
 from jaxrl_rewards.train.arguments import _checked, _flags
@@ -30,7 +31,12 @@ from tests.cli.documents import (
 )
 from tests.cli.test_missing_extras import ALL, OURS
 
-TASKS = {"ppo": (PPOTask, None), "retarget": (RetargetTask, ""), "eureka": (EurekaTask, None)}
+TASKS = {
+    "ppo": (PPOTask, None),
+    "retarget": (RetargetTask, ""),
+    "eureka": (EurekaTask, None),
+    "language": (LanguageTask, ""),
+}
 OTHERS = {"git", "cd", "export", "docker", "kubectl", "sbatch", "srun", "ray", "nvidia-smi"}
 """Commands that are not ours to check."""
 FOREIGN = {"trl", "datasets", "verl", "tunix", "verifiers", "openenv", "jaxlib"}

@@ -69,15 +69,20 @@ def read_questions(
     a row without an answer is one unless `needs_answer` is false.
     """
     questions: list[Question] = []
-    for file in _files(Path(path)):
-        for number, row in enumerate(_rows(file), 1):
-            if limit is not None and len(questions) >= limit:
-                return questions
-            where = f"{file}, row {number}"
-            questions.append(_question(row, where, question, answer, needs_answer))
+    for where, row in rows_of(path):
+        if limit is not None and len(questions) >= limit:
+            return questions
+        questions.append(_question(row, where, question, answer, needs_answer))
     if not questions and limit != 0:
         raise InputError(f"{path} holds no rows; check that it is the right file")
     return questions
+
+
+def rows_of(path: str | Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """`(file and row for messages, row)` of a file, or of the files in a folder by name."""
+    for file in _files(Path(path)):
+        for number, row in enumerate(_rows(file), 1):
+            yield f"{file}, row {number}", row
 
 
 def _files(path: Path) -> list[Path]:
