@@ -91,9 +91,6 @@ def decoder_actor_critic(
     def initial_carry() -> Cache:
         return jax.tree.map(lambda leaf: leaf[0], empty_cache(config, 1, dtype))
 
-    def restart(carry: Cache, done: Bool[Array, "N"]) -> Cache:
-        return carry.replace(length=jnp.where(done, 0, carry.length))
-
     def read(params: Params, obs: Any, valid: Bool[Array, "N T"]) -> Cache:
         return read_prompt(weights_of(params["decoder"]), config, observed_token(obs), valid)
 
@@ -104,11 +101,16 @@ def decoder_actor_critic(
         critic,
         initial_carry,
         unroll,
-        restart,
+        _emptied,
         recurrent=True,
         read=read,
         partition=decoder_partition(),
     )
+
+
+def _emptied(carry: Cache, done: Bool[Array, "N"]) -> Cache:
+    """Nothing read yet where `done`."""
+    return carry.replace(length=jnp.where(done, 0, carry.length))
 
 
 def _next(
