@@ -10,7 +10,7 @@ from jaxrl_envs.language.task import Prompts, TokenTask
 from jaxrl_rewards.core import InputError
 
 PARTS = ("train", "test")
-TRIES = 64
+TRIES = 512
 """Problems that are drawn at most until one lies in the part that is wanted."""
 SHARE = 5
 """One problem in so many is of the test part."""
@@ -34,8 +34,8 @@ def prompt_of_part(
 ) -> Prompts:
     """A random problem of "train" or "test"; of all problems when None.
 
-    The first of up to 64 draws that lies in the part (one miss in 10^6 for "test"; a task of so few
-    problems that a level has none in the part gives the last draw).
+    The first of up to 512 draws that lies in the part; a level of so few problems that none does
+    gives the last draw.
     """
     if part is None:
         return task.prompt_of(key, level)

@@ -147,13 +147,13 @@ class TokenTask:
         buffer = reader.buffer.at[jnp.where(written, reader.width, self.step_size)].set(
             token.astype(jnp.int32), mode="drop"
         )
-        reader_now = reader.replace(buffer=buffer, width=reader.width + written)
+        reader_now = reader.replace(buffer=buffer, width=reader.width + written.astype(jnp.int32))
         judged = self.judge(problem, reader_now, last)
         fresh = reader_now.replace(
             memory=_where(closes, judged.memory, reader.memory),
             width=jnp.where(closes, 0, reader_now.width),
             buffer=jnp.where(closes, words.pad, buffer),
-            step=reader.step + closes,
+            step=reader.step + jnp.asarray(closes, jnp.int32),
             length=reader.length + 1,
             stepped=jnp.asarray(closes, bool),
             right=closes & judged.right,

@@ -116,7 +116,8 @@ def number(tokens: Int[Array, "W"]) -> tuple[Int[Array, ""], Bool[Array, ""]]:
     digit = tokens - ZERO
     good = (digit >= 0) & (digit < 10)
     weights = 10 ** np.arange(tokens.shape[0] - 1, -1, -1, dtype=np.int32)
-    return jnp.sum(jnp.where(good, digit, 0) * weights), jnp.all(good)
+    value = jnp.sum(jnp.where(good, digit, 0) * weights, dtype=jnp.int32)
+    return value, jnp.all(good)
 
 
 def spell(value: Int[Array, ""], width: int) -> Int[Array, "width"]:
