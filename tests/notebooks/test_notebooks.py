@@ -11,11 +11,13 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted((REPOSITORY / "notebooks").glob("*.py"))
 PRINTED = {
+    "token_reward": ("question:", "slope + advantage"),
     "bilevel_reward": ("d return / d weights", "first order: return"),
     "gui_reward_field": ("d reward / d alpha", "alpha 0.15 ->"),
 }
 """What each notebook must print on the way."""
 WHOLE = {
+    "token_reward": ("after 450 steps",),
     "bilevel_reward": ("Neumann, 1000 terms", "finite differences"),
     "gui_reward_field": ("of (128, 128) pixels",),
 }
