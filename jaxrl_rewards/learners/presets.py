@@ -137,8 +137,8 @@ PRESETS: dict[str, Preset] = _table(
     Preset(
         "gridworld-cliff",
         {"num_envs": 32, "unroll_length": 64, "normalise_rewards": True},
-        # with 0.01 half of the seeds learn to stand still, which costs 200
-        {"learning_rate": 1e-3, "entropy_coefficient": 0.05},
+        # of 24 seeds 3 learn to stand still with 0.05, which costs 200, and none with 0.2
+        {"learning_rate": 1e-3, "entropy_coefficient": 0.2},
         300_000,
         -13.0,
         "the optimum (Sutton and Barto, example 6.6)",
